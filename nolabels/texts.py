@@ -1,0 +1,28 @@
+"""Texts, their ids, and the order in which they are drawn."""
+
+import hashlib
+import unicodedata
+
+
+def normal_form(text):
+    """NFC, case folded, runs of white space as one space: equal forms are the same text."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+
+
+def text_id(text):
+    """First 32 hex digits of SHA-256 of the text's normal form (UTF-8)."""
+    return hashlib.sha256(normal_form(text).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def draw_key(seed, identifier):
+    """8 bytes that order texts at random: the start of SHA-256 of seed and id.
+
+    The order depends on nothing but the seed and the text itself, so a draw of 1,000 is a part of a
+    draw of 5,000, and rows that are added to the source move no other row.
+    """
+    return hashlib.sha256(f"{seed}:{identifier}".encode()).digest()[:8]
+
+
+def answer_key(text):
+    """16 bytes that name the exact text in the answer store (a teacher sees case and spaces)."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:16]
