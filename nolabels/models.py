@@ -1,0 +1,134 @@
+"""Model folders: their fingerprint, their size, where they run and how they are loaded."""
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+
+from nolabels.stage import UserError
+
+# what decides a model's answers: weights, configuration, tokenizer
+DECIDES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja")
+
+
+def folder_sha256(folder):
+    """SHA-256 over the names and contents of a model folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and path.suffix in DECIDES:
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def gguf_file(folder):
+    """The name of the folder's one GGUF file, or None. Raises UserError where there are several."""
+    names = sorted(path.name for path in Path(folder).glob("*.gguf"))
+    if len(names) > 1:
+        raise UserError(f"{folder}: must hold one GGUF file, found {', '.join(names)}")
+    return names[0] if names else None
+
+
+def megabytes(folder):
+    """Size of the weights on disk, in 10^6 bytes."""
+    weights = [path for path in Path(folder).iterdir() if path.suffix in (".safetensors", ".gguf", ".onnx")]
+    return round(sum(path.stat().st_size for path in weights) / 1e6, 1)
+
+
+def safetensors_parameters(path):
+    """How many numbers a safetensors file holds, read from its header."""
+    with open(path, "rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        header = json.loads(file.read(length))
+    count = 0
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            size = 1
+            for side in tensor["shape"]:
+                size *= side
+            count += size
+    return count
+
+
+def pick_device(wanted):
+    """`runtime.device` -> a torch device name; "auto" takes CUDA, then MPS, then the CPU."""
+    import torch
+
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"params.yaml: runtime.device: must be there, found {wanted!r} but no CUDA device")
+    return wanted
+
+
+def pick_precision(wanted, device):
+    """ "auto" -> bfloat16 where the device multiplies it natively, else float32.
+
+    On CPUs that is asked of the processor (AVX-512 BF16 or AMX; Arm BF16): elsewhere bfloat16 runs,
+    emulated and slower than float32.
+    """
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if device.startswith("cuda"):
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device == "cpu":
+        able = torch.cpu.get_capabilities()
+        return (
+            "bfloat16" if any(able.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16")) else "float32"
+        )
+    return "float32"
+
+
+def use_threads(threads):
+    """`runtime.threads`; 0 leaves torch's choice, the number of cores."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+
+
+def load(folder, head, *, device, precision):
+    """Model and tokenizer of a folder; head: the transformers task, such as "CausalLM".
+
+    Weights come from safetensors or GGUF, never from a pickle, and no code of the folder runs.
+    Raises UserError where the folder holds no model of that kind.
+    """
+    import torch
+    import transformers
+
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: must be a folder with a model, found nothing")
+    transformers.utils.logging.disable_progress_bar()
+    options, weights = {}, gguf_file(folder)
+    if weights:
+        options["gguf_file"] = weights
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    if weights:
+        # dense weights in one precision are several times faster than blocks unpacked at each product
+        options["quantization_config"] = transformers.GgufConfig(gguf_file=weights, dequantize=True)
+    else:
+        options["use_safetensors"] = True
+    model = getattr(transformers, f"AutoModelFor{head}").from_pretrained(
+        folder, dtype=getattr(torch, precision), **options
+    )
+    return model.to(device).eval(), tokenizer
+
+
+def architectures(folder):
+    """What a model folder says it is, e.g. ["LlamaForCausalLM"]; a GGUF file is always causal.
+
+    Raises UserError where there is neither config.json nor a GGUF file.
+    """
+    if gguf_file(folder):
+        return ["GgufForCausalLM"]
+    config = Path(folder, "config.json")
+    if not config.exists():
+        raise UserError(
+            f"{folder}: must hold a config.json or a GGUF file, found {sorted(path.name for path in Path(folder).iterdir())}"
+        )
+    return json.loads(config.read_text(encoding="utf-8")).get("architectures") or []

@@ -1,0 +1,141 @@
+"""Asks the teacher for the raw score of every class, for every text and template. Decides nothing.
+
+Answers that the store holds are not asked again; a run that was stopped goes on behind its last
+finished part.
+
+usage: python -m stages.score data/pool.parquet models/teacher data/scores/0/pool.parquet
+"""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nolabels import models, params, speed, teachers
+from nolabels.stage import arguments, progress, run, say
+from nolabels.store import AnswerStore, canonical, parts
+from nolabels.tables import fixed, read_table, scores_schema, table_writer
+from nolabels.texts import answer_key
+
+PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
+CHUNK_TEXTS = 16_384  # texts to a row group of the out
+
+
+def ask(store, teacher, texts, keys, templates, words, missing):
+    """Asks what is missing, part by part, each kept in the store before the next is asked.
+
+    texts: N; keys: their answer keys; templates: params.Template; missing: see Known.missing.
+    Returns questions (texts x templates) asked and the seconds they took.
+    """
+    lengths = np.array([len(text) for text in texts])
+    total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
+    probe = spread(missing[0][0], lengths)
+    started = time.perf_counter()
+    teacher.ask([texts[row] for row in probe], templates, words)
+    rate = len(probe) * len(templates) / (time.perf_counter() - started)
+    say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
+    started = time.perf_counter()
+    with progress(total, "question") as bar:
+        for rows, asked, classes in missing:
+            some = [templates[index] for index in asked]
+            some_words = [words[index] for index in classes]
+            for part in parts(rows, lengths):
+                answers = teacher.ask([texts[row] for row in part], some, some_words)
+                store.write(keys[part], [spelled(template) for template in some], some_words, answers)
+                bar.update(len(part) * len(asked))
+    return total, time.perf_counter() - started
+
+
+def spread(rows, lengths):
+    """Some of the texts, from the shortest to the longest."""
+    order = rows[np.argsort(lengths[rows], kind="stable")]
+    return order[np.linspace(0, len(order) - 1, min(PROBE_TEXTS, len(order))).astype(int)]
+
+
+def spelled(template):
+    """A template as the store knows it: what is asked, whatever its place in the list."""
+    return canonical(template.model_dump(exclude_none=True))
+
+
+def clock(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+    )
+
+
+def write_scores(path, ids, known, about):
+    """The out: a row for each text and template, texts in the order of their table."""
+    count, templates, classes = known.scores.shape
+    schema = scores_schema(classes)
+    with table_writer(path, schema, **about) as writer:
+        for start in range(0, count, CHUNK_TEXTS):
+            rows = slice(start, min(start + CHUNK_TEXTS, count))
+            size = rows.stop - rows.start
+            against = known.against[rows].reshape(-1, classes)
+            absent = np.isnan(against).all(1)
+            table = pa.table(
+                {
+                    "id": ids.slice(start, size).take(pa.array(np.repeat(np.arange(size), templates))),
+                    "template": pa.array(np.tile(np.arange(templates, dtype=np.int16), size)),
+                    "score": fixed(known.scores[rows].reshape(-1, classes), np.float32),
+                    "against": pa.nulls(len(absent), schema.field("against").type)
+                    if absent.all()
+                    else fixed(against, np.float32),
+                    "tokens": pa.array(known.tokens[rows].reshape(-1)),
+                    "cut": pa.array(known.cut[rows].reshape(-1)),
+                }
+            )
+            writer.write_table(table.cast(writer.schema))
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument("texts", type=Path, help="table with id and text")
+    parser.add_argument("teacher", type=Path, help="the teacher's folder")
+    parser.add_argument("out", type=Path, help="table of scores to write")
+    args = parser.parse_args(argv)
+    values = params.load()
+    score, words, name = values.score, values.task.words, args.texts.stem
+    device = models.pick_device(values.runtime.device)
+    precision = models.pick_precision(score.precision, device)
+    models.use_threads(values.runtime.threads)
+
+    table = read_table(args.texts, ["id", "text"])
+    texts = table["text"].to_pylist()
+    keys = np.array([answer_key(text) for text in texts], "S16")
+    spelling = [spelled(template) for template in score.templates]
+    sha256 = models.folder_sha256(args.teacher)
+    asker = {"kind": score.kind, "teacher": sha256, "precision": precision, "max_tokens": score.max_tokens}
+    store = AnswerStore(values.runtime.store, asker)
+    with store.locked():
+        known = store.read(keys, spelling, words)
+        missing = known.missing()
+        total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
+        everything = len(texts) * len(spelling)
+        say(
+            f"score: {name}: {len(texts)} texts x {len(spelling)} templates = {everything} questions, "
+            f"{everything - total} known, {total} to ask ({score.kind}, {precision}, {device})"
+        )
+        if missing:
+            teacher = teachers.load(score, args.teacher, device=device, precision=precision)
+            store.remember(parameters=teacher.parameters)
+            asked, seconds = ask(store, teacher, texts, keys, score.templates, words, missing)
+            speed.record(f"score_{name}", asked / len(spelling), seconds, questions=asked)
+            say(f"score: {name}: asked {asked} questions in {clock(seconds)}, {asked / seconds:.1f} a second")
+            known = store.read(keys, spelling, words)
+        facts = store.facts()
+    about = {
+        "classes": values.task.names,
+        "words": words,
+        "templates": spelling,
+        "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
+        | {"parameters": facts["parameters"], "megabytes": models.megabytes(args.teacher)},
+    }
+    write_scores(args.out, table["id"].combine_chunks(), known, about)
+
+
+if __name__ == "__main__":
+    run(main)
