@@ -1,0 +1,53 @@
+"""Figures about predictions, with how far they can be trusted."""
+
+import numpy as np
+
+
+def wilson(correct, total):
+    """95 % interval of a share (Wilson 1927): low and high, each in 0..1."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(int(correct), int(total)).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mcnemar(left, right):
+    """Exact two-sided p-value that two sets of answers to the same texts are equally good.
+
+    left, right: N bool, whether each answer is correct. The exact form of McNemar 1947: the texts on
+    which only one of the two is correct are a fair coin's throws.
+    """
+    from scipy.stats import binomtest
+
+    only_left = int((left & ~right).sum())
+    only_right = int((right & ~left).sum())
+    if only_left + only_right == 0:
+        return 1.0
+    return float(binomtest(only_left, only_left + only_right).pvalue)
+
+
+def scores(gold, answers, names):
+    """Accuracy with its interval, macro F1 and the F1 of each class (up to ten classes).
+
+    gold, answers: N class indices. A class that neither holds nor receives a text has F1 0.
+    """
+    from sklearn.metrics import f1_score
+
+    correct = gold == answers
+    low, high = wilson(correct.sum(), len(gold))
+    per_class = f1_score(gold, answers, labels=range(len(names)), average=None, zero_division=0.0)
+    found = {
+        "accuracy": float(correct.mean()),
+        "accuracy_low": low,
+        "accuracy_high": high,
+        "macro_f1": float(per_class.mean()),
+    }
+    if len(names) <= 10:
+        found["f1"] = {name: float(value) for name, value in zip(names, per_class, strict=True)}
+    return found
+
+
+def shares(answers, names):
+    """How large a part of the answers each class has; answers: N class indices."""
+    counts = np.bincount(answers, minlength=len(names)) / max(len(answers), 1)
+    return {name: float(count) for name, count in zip(names, counts, strict=True)}
