@@ -1,0 +1,58 @@
+"""Answers that people gave: data/corrections.csv and data/test_labels.csv."""
+
+import csv
+from pathlib import Path
+
+from nolabels.stage import UserError
+from nolabels.texts import text_id
+
+
+def read_answers(path, classes, ids, elsewhere, hint):
+    """{id: class name} from a csv with the columns `id` or `text`, and `label`.
+
+    Rows without a label are passed over. ids: the ids that may be answered here; elsewhere: ids
+    that belong into the other file, and hint: which that is. Raises UserError with the line.
+    """
+    found = {}
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        if "label" not in columns or not {"id", "text"} & set(columns):
+            raise UserError(f"{path}: line 1: must name the columns id or text, and label, found {columns}")
+        for answer in reader:
+            line, label = reader.line_num, (answer["label"] or "").strip()
+            if not label:
+                continue
+            given = (answer.get("id") or "").strip() or (text_id(answer.get("text") or ""))
+            if label not in classes:
+                raise UserError(
+                    f"{path}: line {line}: label must be one of {', '.join(classes)}, found {label!r}"
+                )
+            if given in elsewhere:
+                raise UserError(f"{path}: line {line}: {given} is an answer for {hint}")
+            if given not in ids:
+                raise UserError(f"{path}: line {line}: id must be one that was drawn, found {given!r}")
+            if found.get(given, label) != label:
+                raise UserError(
+                    f"{path}: line {line}: {given} is answered twice, {found[given]!r} and {label!r}"
+                )
+            found[given] = label
+    return found
+
+
+def write_review(path, rows, columns):
+    """A csv for people to answer in; `label` is empty. rows: dicts.
+
+    A text that a spreadsheet would run as a formula gets an apostrophe in front; the id says which
+    text is meant.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, [*columns, "label"], lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            text = row["text"]
+            if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
+                text = "'" + text
+            writer.writerow({**row, "text": text, "label": ""})
