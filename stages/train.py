@@ -1,0 +1,189 @@
+"""Fine-tunes the student on the labels that `select` chose, and answers the test texts with it.
+
+usage: python -m stages.train data/train.parquet models/base data/test.parquet \\
+           models/student data/student_test.parquet plots/training.csv
+"""
+
+import csv
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nolabels import models, params, speed
+from nolabels.stage import arguments, run, say
+from nolabels.tables import fixed, predictions_schema, read_table, rounded, write_table
+
+PREDICT_BATCH = 64
+
+
+def targets(table, names):
+    """Class indices (N) of a table's labels."""
+    return np.array([names.index(labels[0]) for labels in table["labels"].to_pylist()])
+
+
+def encode(tokenizer, texts, max_tokens):
+    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+
+
+def load_base(folder, names, device):
+    """A sequence classifier with a new last layer for the named classes, in float32."""
+    import torch
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    labels = dict(enumerate(names))
+    model = transformers.AutoModelForSequenceClassification.from_pretrained(
+        folder,
+        dtype=torch.float32,
+        use_safetensors=True,
+        id2label=labels,
+        label2id={name: index for index, name in labels.items()},
+    )
+    return model.to(device)
+
+
+def fit(model, tokenizer, train, valid, settings, device, folder):
+    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss."""
+    import sys
+
+    import transformers
+    from datasets import Dataset
+
+    steps = -(-len(train["labels"]) // settings.batch_size) * settings.epochs
+    arguments = transformers.TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=PREDICT_BATCH,
+        warmup_steps=round(settings.warmup * steps),
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        eval_strategy="epoch",
+        logging_steps=max(1, steps // 50),
+        save_strategy="no",
+        report_to="none",
+        use_cpu=device == "cpu",
+        disable_tqdm=not sys.stderr.isatty(),
+        dataloader_pin_memory=device != "cpu",
+    )
+    trainer = transformers.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_dict(train),
+        eval_dataset=Dataset.from_dict(valid),
+        data_collator=transformers.DataCollatorWithPadding(tokenizer),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    return trainer.state.log_history
+
+
+def predict(model, tokenizer, texts, settings):
+    """N x K probabilities, in the order of the texts; batches hold texts of about one length."""
+    import torch
+
+    ids = encode(tokenizer, texts, settings.max_tokens)
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    found = np.zeros((len(texts), model.config.num_labels), np.float32)
+    model.eval()
+    with torch.inference_mode():
+        for start in range(0, len(order), PREDICT_BATCH):
+            rows = order[start : start + PREDICT_BATCH]
+            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+            found[rows] = model(**batch.to(model.device)).logits.float().softmax(-1).cpu().numpy()
+    return found
+
+
+def write_curve(path, log):
+    """step, epoch, loss, valid_loss, learning_rate: one line for each time something was logged."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = {}
+    for entry in log:
+        row = rows.setdefault(entry["step"], {"step": entry["step"], "epoch": round(entry["epoch"], 3)})
+        for name, key in (("loss", "loss"), ("valid_loss", "eval_loss"), ("learning_rate", "learning_rate")):
+            if key in entry:
+                row[name] = f"{entry[key]:.6g}"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(
+            file, ["step", "epoch", "loss", "valid_loss", "learning_rate"], lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(row for row in rows.values() if "loss" in row or "valid_loss" in row)
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    for name, what in (
+        ("table", "what to learn from"),
+        ("base", "folder of the model to fine-tune"),
+        ("test", "test texts, without answers"),
+        ("student", "folder to write: the student"),
+        ("predictions", "table to write: the student's answers on the test texts"),
+        ("curve", "csv to write: loss while training"),
+    ):
+        parser.add_argument(name, type=Path, help=what)
+    args = parser.parse_args(argv)
+    values = params.load()
+    names, settings = values.task.names, values.train
+
+    import transformers
+
+    device = models.pick_device(values.runtime.device)
+    models.use_threads(values.runtime.threads)
+    transformers.set_seed(settings.seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
+    model = load_base(args.base, names, device)
+    table = read_table(args.table)
+    weight = table["weight"].to_numpy() > 0
+    split = np.array(table["split"].to_pylist())
+    texts, answers = np.array(table["text"].to_pylist(), object), targets(table, names)
+
+    def part(name):
+        rows = weight & (split == name)
+        return {
+            "input_ids": encode(tokenizer, texts[rows].tolist(), settings.max_tokens),
+            "labels": answers[rows].tolist(),
+        }
+
+    train, valid = part("train"), part("valid")
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        log = fit(model, tokenizer, train, valid, settings, device, folder)
+    seconds = time.perf_counter() - started
+
+    test = read_table(args.test, ["id", "text"])
+    predicted = predict(model, tokenizer, test["text"].to_pylist(), settings)
+    partial = args.student.with_name(f".{args.student.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(args.student, ignore_errors=True)
+    partial.rename(args.student)
+    write_curve(args.curve, log)
+    facts = {
+        "kind": "student",
+        "parameters": model.num_parameters(),
+        "megabytes": models.megabytes(args.student),
+    }
+    columns = {
+        "id": test["id"],
+        "probabilities": fixed(rounded(predicted), np.float32),
+        "labels": pa.array([[names[answer]] for answer in predicted.argmax(1)], pa.list_(pa.string())),
+    }
+    write_table(
+        args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts
+    )
+    speed.record("train", len(train["labels"]) * settings.epochs, seconds)
+    losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
+    say(
+        f"train: {len(train['labels'])} texts x {settings.epochs} epochs in {seconds:.0f} s, loss on the teacher's unseen labels {losses[-1]:.3f}"
+    )
+
+
+if __name__ == "__main__":
+    run(main)
