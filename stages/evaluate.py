@@ -76,7 +76,7 @@ def table_lines(metrics):
         [metrics["size"].get(who, {}) for who in ("teacher", "student")],
     )
     lines.append(
-        f"student - teacher {difference['accuracy']:+.4f} (exact McNemar p = {difference['p_value']:.4f}) on {metrics['n']} texts; "
+        f"student - teacher {difference['accuracy']:+.4f} (exact McNemar p = {difference['p_value']:.2g}) on {metrics['n']} texts; "
         f"they agree on {metrics['agreement']:.1%}; majority class {metrics['majority']:.4f}"
     )
     if all("parameters" in size for size in sizes):

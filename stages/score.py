@@ -30,7 +30,8 @@ def ask(store, teacher, texts, keys, templates, words, missing):
     """
     lengths = np.array([len(text) for text in texts])
     total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
-    probe = spread(missing[0][0], lengths)
+    probe = middle(missing[0][0], lengths)
+    teacher.ask([texts[row] for row in probe[:1]], templates, words)  # the first call sets things up
     started = time.perf_counter()
     teacher.ask([texts[row] for row in probe], templates, words)
     rate = len(probe) * len(templates) / (time.perf_counter() - started)
@@ -47,10 +48,11 @@ def ask(store, teacher, texts, keys, templates, words, missing):
     return total, time.perf_counter() - started
 
 
-def spread(rows, lengths):
-    """Some of the texts, from the shortest to the longest."""
+def middle(rows, lengths):
+    """Some of the texts, of about the median length."""
     order = rows[np.argsort(lengths[rows], kind="stable")]
-    return order[np.linspace(0, len(order) - 1, min(PROBE_TEXTS, len(order))).astype(int)]
+    start = max(0, (len(order) - PROBE_TEXTS) // 2)
+    return order[start : start + PROBE_TEXTS]
 
 
 def spelled(template):
@@ -108,7 +110,13 @@ def main(argv=None):
     keys = np.array([answer_key(text) for text in texts], "S16")
     spelling = [spelled(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
-    asker = {"kind": score.kind, "teacher": sha256, "precision": precision, "max_tokens": score.max_tokens}
+    asker = {
+        "kind": score.kind,
+        "revision": teachers.REVISION[score.kind],
+        "teacher": sha256,
+        "precision": precision,
+        "max_tokens": score.max_tokens,
+    }
     store = AnswerStore(values.runtime.store, asker)
     with store.locked():
         known = store.read(keys, spelling, words)

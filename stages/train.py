@@ -6,6 +6,7 @@ usage: python -m stages.train data/train.parquet models/base data/test.parquet \
 
 import csv
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -46,10 +47,8 @@ def load_base(folder, names, device):
     return model.to(device)
 
 
-def fit(model, tokenizer, train, valid, settings, device, folder):
+def fit(model, tokenizer, train, valid, settings, device, precision, folder):
     """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss."""
-    import sys
-
     import transformers
     from datasets import Dataset
 
@@ -68,6 +67,8 @@ def fit(model, tokenizer, train, valid, settings, device, folder):
         save_strategy="no",
         report_to="none",
         use_cpu=device == "cpu",
+        bf16=precision == "bfloat16",
+        train_sampling_strategy="group_by_length",  # little padding: texts of a batch are about as long
         disable_tqdm=not sys.stderr.isatty(),
         dataloader_pin_memory=device != "cpu",
     )
@@ -134,6 +135,7 @@ def main(argv=None):
     import transformers
 
     device = models.pick_device(values.runtime.device)
+    precision = models.pick_precision(settings.precision, device)
     models.use_threads(values.runtime.threads)
     transformers.set_seed(settings.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
@@ -153,7 +155,7 @@ def main(argv=None):
     train, valid = part("train"), part("valid")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        log = fit(model, tokenizer, train, valid, settings, device, folder)
+        log = fit(model, tokenizer, train, valid, settings, device, precision, folder)
     seconds = time.perf_counter() - started
 
     test = read_table(args.test, ["id", "text"])

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# raised when a kind's scores change for the same question: its old answers are then not taken for new
+REVISION = {"likelihood": 1}
+
 
 @dataclass(frozen=True)
 class Answers:

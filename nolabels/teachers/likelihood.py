@@ -67,6 +67,8 @@ class Likelihood:
             )
         self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
         self.parameters = self.model.num_parameters()
+        output = self.model.get_output_embeddings()
+        self.output = output.weight.detach().float(), None if output.bias is None else output.bias.float()
         self.device = device
         self.max_tokens = max_tokens
         self.batch_tokens = batch_tokens
@@ -224,7 +226,8 @@ class Likelihood:
         )
         index = {place: number for number, place in enumerate(places)}
         rows, columns = zip(*places, strict=True)
-        logits = self.model.get_output_embeddings()(hidden[list(rows), list(columns)]).float()
+        # in float32 always: bfloat16 logits come in steps of an eighth, and texts would tie
+        logits = torch.nn.functional.linear(hidden[list(rows), list(columns)].float(), *self.output)
         logprobs = (logits - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
         return np.array(
             [
