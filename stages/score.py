@@ -140,7 +140,7 @@ def main(argv=None):
         "words": words,
         "templates": spelling,
         "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
-        | {"parameters": facts["parameters"], "megabytes": models.megabytes(args.teacher)},
+        | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher)},
     }
     write_scores(args.out, table["id"].combine_chunks(), known, about)
 
