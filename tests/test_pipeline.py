@@ -1,9 +1,9 @@
 """dvc.yaml against the code: what stages depend on, and the promise about gold."""
 
 import ast
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -163,12 +163,9 @@ def test_help_is_quick_and_imports_nothing_heavy(script):
         "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
-    seconds = []
-    for _ in range(3):
-        started = time.perf_counter()
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        seconds.append(time.perf_counter() - started)
-        assert result.returncode == 0, result.stderr
-        if seconds[-1] < 1:
-            break
-    assert min(seconds) < 1
+    # the processor's seconds, which another program's load does not change
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert result.returncode == 0, result.stderr
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
