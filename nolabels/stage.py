@@ -10,6 +10,7 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
@@ -63,7 +64,9 @@ def die_with_parent():
         return
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if parent == 1 or os.getppid() != parent:  # it died before the kernel was asked
+    # a parent that died before the kernel was asked has left its child to process 1; in a container
+    # process 1 may be `dvc` itself
+    if os.getppid() != parent or (parent == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes()):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
