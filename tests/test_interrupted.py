@@ -1,119 +1,163 @@
 """Killed at any moment: the next run ends as an undisturbed one, and nothing goes on writing."""
 
 import os
-import re
 import shutil
 import signal
+import socket
+import sys
 import time
 
 import psutil
 import pytest
 import yaml
 
-from tests.workspace import edited
+from tests.workspace import stages_of
 
 pytestmark = pytest.mark.slow
 
 KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/evaluate.json"]
+PART = r"\.work/answers/\w+/\w+\.parquet$"
+# Python runs a module of this name at its start: a stage's process kills itself right before the nth
+# file whose path matches gets its name, or is opened to be written
+DIES = """
+import os, re, signal, sys
+
+left = int(os.environ["DIES_AT"])
+
+def hook(event, given):
+    global left
+    if event == "os.rename":
+        path = given[1]
+    elif event == "open" and isinstance(given[1], str) and "w" in given[1]:
+        path = given[0]
+    else:
+        return
+    if re.search(os.environ["DIES_BEFORE"], os.fsdecode(path) if isinstance(path, (str, bytes)) else str(path)):
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+if any(word.startswith("stages.") for word in sys.orig_argv):
+    sys.addaudithook(hook)
+"""
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory, index):
-    """An undisturbed run with a pool of several parts."""
-    from tests.workspace import Workspace
-
-    done = Workspace.make(tmp_path_factory.mktemp("whole") / "project", index, pool=420)
-    done.repro()
-    return done
+def deadly(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deadly")
+    (folder / "sitecustomize.py").write_text(DIES)
+    return folder
 
 
-def never_ran(whole, folder, stage):
-    """The finished project, as if one stage had not run: DVC would else restore what it knows."""
-    project = whole.copy(folder / "project")
-    shutil.rmtree(project.root / ".dvc/cache/runs")
-    with edited(project.root / "dvc.lock") as lock:
-        del lock["stages"][stage]
-    return project
-
-
-def assert_ends_like(project, whole):
-    assert {name: project.read(name) for name in KEPT} == {name: whole.read(name) for name in KEPT}
-    assert yaml.safe_load(project.read("dvc.lock")) == yaml.safe_load(whole.read("dvc.lock"))
-
-
-def forget_answers(project):
-    for part in (project.root / ".work").rglob("*.parquet"):
-        part.unlink()
-
-
-def stage_process(dvc, module, patience=120):
-    """The process that runs a stage below a running `dvc`."""
-    deadline = time.time() + patience
-    while time.time() < deadline:
-        try:
-            for child in psutil.Process(dvc.pid).children(recursive=True):
-                if f"stages.{module}" in child.cmdline():
-                    return child
-        except psutil.NoSuchProcess:
-            pass
-        assert dvc.poll() is None, dvc.stdout.read()[-3000:]
-        time.sleep(0.005)
-    raise AssertionError(f"{module} did not start")
+def kept(project):
+    """Bytes of what must not change; the lock without its order, as a stage that is new in it comes last."""
+    lock = yaml.safe_load(project.read("dvc.lock"))["stages"]
+    return {name: (project.root / name).exists() and project.read(name) for name in KEPT} | {"lock": lock}
 
 
 @pytest.mark.parametrize(
-    ("module", "delay"),
+    ("stage", "before", "time_of_it"),
     [
-        ("fetch", 0.3),
-        ("sample", 0.4),
-        ("score", 2.0),
-        ("label", 0.3),
-        ("select", 0.3),
-        ("train", 4.0),
-        ("evaluate", 0.3),
+        ("fetch@teacher", r"models/teacher$", 1),
+        ("sample", r"data/gold\.parquet$", 1),
+        ("score@pool", PART, 2),
+        ("score@pool", r"data/scores/0/pool\.parquet$", 1),
+        ("label", r"data/teacher_test\.parquet$", 1),
+        ("select", r"data/review_test\.csv$", 1),
+        ("train", r"models/student$", 1),
+        ("train", r"data/student_test\.parquet$", 1),
+        ("baseline", r"data/baseline_test\.parquet$", 1),
+        ("evaluate", r"data/mistakes\.parquet$", 1),
     ],
 )
-def test_a_killed_stage_is_made_good_by_the_next_run(whole, tmp_path, module, delay):
-    stage = {"fetch": "fetch@dataset", "score": "score@pool"}.get(module, module)
-    project = never_ran(whole, tmp_path, stage)
-    if module == "score":
-        forget_answers(project)
-    dvc = project.start("repro", "--single-item", stage)
-    process = stage_process(dvc, module)
-    time.sleep(delay)
-    process.kill()
-    dvc.wait(60)
-    assert stage in project.repro()
-    assert_ends_like(project, whole)
+def test_a_killed_stage_is_made_good_by_the_next_run(project, deadly, stage, before, time_of_it):
+    wanted = kept(project)
+    project.forget(stage)
+    if before is PART:
+        shutil.rmtree(project.root / ".work")
+    printed = project.dvc(
+        "repro",
+        fails=True,
+        more={"PYTHONPATH": str(deadly), "DIES_BEFORE": before, "DIES_AT": str(time_of_it)},
+    )
+    assert "exited with -9" in printed
+    assert stage not in kept(project)["lock"]
+    printed = project.dvc("repro")
+    assert stages_of(printed) == [stage]
+    assert kept(project) == wanted
+    if before is PART:
+        # the first part of three was finished, the second was not
+        assert "300 texts x 4 templates = 1200 questions, 512 known, 688 to ask" in printed
 
 
-def test_score_goes_on_behind_its_last_finished_part(whole, tmp_path):
-    project = never_ran(whole, tmp_path, "score@pool")
-    forget_answers(project)
-    dvc = project.start("repro", "--single-item", "score@pool")
-    process = stage_process(dvc, "score")
-    while not list((project.root / ".work").rglob("*.parquet")):
-        assert dvc.poll() is None
-        time.sleep(0.002)
-    process.kill()
-    dvc.wait(60)
-    printed = project.dvc("repro", "score@pool")
-    known, asked = map(int, re.search(r"(\d+) known, (\d+) to ask", printed).groups())
-    assert known >= 128 * 4 and asked > 0
-    assert project.read("data/scores/0/pool.parquet") == whole.read("data/scores/0/pool.parquet")
+def descendants(dvc, ready, patience=120):
+    """All processes below a running `dvc`, from the moment when `ready(process)` holds for one of them."""
+    deadline = time.time() + patience
+    while time.time() < deadline:
+        assert dvc.poll() is None, dvc.stdout.read()[-3000:]
+        found = psutil.Process(dvc.pid).children(recursive=True)
+        for process in found:
+            try:
+                if ready(process):
+                    return psutil.Process(dvc.pid).children(recursive=True)
+            except psutil.Error:
+                pass
+        time.sleep(0.01)
+    raise AssertionError("the stage did not get so far")
 
 
-@pytest.mark.parametrize("module", ["score", "train"])
-def test_no_orphan_goes_on_when_dvc_is_killed(whole, tmp_path, module):
-    stage = {"score": "score@pool"}.get(module, module)
-    project = never_ran(whole, tmp_path, stage)
-    forget_answers(project)
-    dvc = project.start("repro", "--single-item", stage)
-    process = stage_process(dvc, module)
-    time.sleep(1.0)
+def alive(processes, seconds):
+    """Those that still run after so many seconds; a zombie is dead, only nobody has asked after it yet."""
+    found = []
+    for process in psutil.wait_procs(processes, timeout=seconds)[1]:
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.NoSuchProcess:
+            pass
+    return found
+
+
+def runs(module):
+    return lambda process: f"stages.{module}" in process.cmdline()
+
+
+def has_torch(process):
+    return runs("train")(process) and any("libtorch" in part.path for part in process.memory_maps())
+
+
+@pytest.mark.parametrize(
+    ("stage", "ready"), [("train", runs("train")), ("train", has_torch)], ids=["just started", "at work"]
+)
+def test_no_orphan_goes_on_when_dvc_is_killed(project, stage, ready):
+    wanted = kept(project)
+    project.forget(stage)
+    dvc = project.start("repro")
+    below = descendants(dvc, ready)
     os.kill(dvc.pid, signal.SIGKILL)
     dvc.wait(60)
-    _, alive = psutil.wait_procs([process], timeout=5)
-    assert not alive
-    project.repro()
-    assert_ends_like(project, whole)
+    assert alive(below, seconds=2) == []
+    assert project.repro() == [stage]
+    assert kept(project) == wanted
+
+
+def test_no_download_goes_on_when_dvc_is_killed(project):
+    project.forget("fetch@base")
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a package index that never answers
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        dvc = project.start("repro", "fetch@base", more={"PIP_NO_INDEX": "0", "PIP_INDEX_URL": url})
+        below = descendants(dvc, lambda process: "pip" in process.cmdline())
+        os.kill(dvc.pid, signal.SIGKILL)
+        dvc.wait(60)
+        assert alive(below, seconds=2) == []
+
+
+def test_dvc_may_be_the_first_process(project):
+    """In a container that runs nothing but `dvc repro`, a stage's parent is process 1: no orphan."""
+    command = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]
+    if not shutil.which("unshare") or project.run([*command, "true"]).returncode:
+        pytest.skip("needs namespaces of processes")
+    project.forget("label")
+    result = project.run([*command, sys.executable, "-m", "dvc", "repro", "label"])
+    assert result.returncode == 0, result.stdout[-2000:]
+    assert "Running stage 'label'" in result.stdout

@@ -134,6 +134,11 @@ def test_stage_is_described_and_named_like_its_script(name):
     assert set(stage["cmd"].split()[3:]) >= {path for path in outs(stage) if path in stage["cmd"]}
 
 
+def test_each_script_is_a_stage():
+    scripts = {path.stem for path in Path("stages").glob("*.py")} - {"__init__"}
+    assert scripts == {script for script, _ in STAGES.values()}
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_the_stage_s_own(name):
     script, stage = STAGES[name]

@@ -4,15 +4,24 @@ import re
 
 import pytest
 
+from tests.workspace import stages_of
+
 pytestmark = pytest.mark.slow
 
 
 def test_an_experiment_is_compared_with_the_committed_run(project):
-    project.dvc("exp", "run", "-S", "train.epochs=2")
-    printed = project.dvc("metrics", "diff", "HEAD")
-    rows = [line.split() for line in printed.splitlines() if "student" in line or "agreement" in line]
-    assert printed.splitlines()[0].split()[:2] == ["Path", "Metric"]
-    assert all(row[0] in ("metrics/evaluate.json", "metrics/speed.json") for row in rows)
+    ran = stages_of(project.dvc("exp", "run", "-S", "train.epochs=2", "-S", "train.learning_rate=0.01"))
+    assert ran == ["train", "evaluate"]
+    header, *lines = project.dvc("metrics", "diff").strip().splitlines()
+    assert header.split() == ["Path", "Metric", "HEAD", "workspace", "Change"]
+    rows = {line.split()[1]: line.split() for line in lines}
+    assert len(rows) == len(lines) >= 3, lines
+    for path, metric, before, after, change in rows.values():
+        assert path == (
+            "metrics/speed.json" if metric.startswith(("score", "train")) else "metrics/evaluate.json"
+        )
+        assert float(after) - float(before) == pytest.approx(float(change), abs=1e-3)
+    assert {"agreement", "student.accuracy", "student.macro_f1", "difference.accuracy"} & set(rows)
     with project.params() as params:
         assert params["train"]["epochs"] == 2
 
@@ -49,6 +58,5 @@ def test_a_colleague_is_spared_a_run_that_was_made_before(project, tmp_path):
     other = project.clone(tmp_path / "other")
     (other.root / "params.yaml").write_bytes(project.read("params.yaml"))
     printed = other.dvc("repro", "--pull", online=False)
-    ran = re.findall(r"^Running stage '([^']+)'", printed, flags=re.M)
-    assert set(ran) <= {"evaluate"}  # its metrics lie in Git, so DVC cannot restore them
+    assert set(stages_of(printed)) <= {"evaluate"}  # its metrics lie in Git, so DVC cannot restore them
     assert other.read("data/scores/0/pool.parquet") == made

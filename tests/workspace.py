@@ -17,9 +17,10 @@ ROOT = Path(__file__).parent.parent
 
 def make_index(folder):
     """Wheels of a data set, a causal teacher and two bases; returns the assets of `fetch`."""
-    rows = "".join(
-        f"{number}\t{rating}\t{text}\r\n" for number, (rating, text) in enumerate(tiny.sentences(900), 1)
-    )
+    reviews = tiny.sentences(900)
+    # the same texts for people, other ones for a program
+    reviews += [(rating, f"  {text.upper().replace(' ', '   ')} ") for rating, text in reviews[:60]]
+    rows = "".join(f"{number}\t{rating}\t{text}\r\n" for number, (rating, text) in enumerate(reviews, 1))
     models = folder / "models"
     contents = {
         "tiny_texts": {"tiny_texts/reviews.tsv": rows.encode()},
@@ -66,7 +67,7 @@ class Workspace:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
         found = cls(root, index["links"])
-        sizes = {"pool": 60, "valid": 20, "test": 60, "dev": 20} | sizes
+        sizes = {"pool": 280, "valid": 20, "test": 60, "dev": 20} | sizes
         with found.params() as params:
             params["fetch"] = {
                 "dataset": index["tiny_texts"],
@@ -116,25 +117,29 @@ class Workspace:
             ["git", *words], cwd=self.root, env=self.environment(), check=True, capture_output=True, text=True
         ).stdout
 
-    def dvc(self, *words, online=True, fails=False):
-        """Runs DVC; returns everything it printed."""
-        result = subprocess.run(
-            [sys.executable, "-m", "dvc", *words],
+    def run(self, command, online=True, more=None):
+        """Any command in the project's folder; more: further environment variables."""
+        return subprocess.run(
+            command,
             cwd=self.root,
-            env=self.environment(online),
+            env=self.environment(online) | (more or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def dvc(self, *words, online=True, fails=False, more=None):
+        """Runs DVC; returns everything it printed."""
+        result = self.run([sys.executable, "-m", "dvc", *words], online, more)
         assert (result.returncode != 0) == fails, result.stdout[-4000:]
         return result.stdout
 
-    def start(self, *words):
+    def start(self, *words, more=None):
         """DVC in the background, in a process group of its own."""
         return subprocess.Popen(
             [sys.executable, "-m", "dvc", *words],
             cwd=self.root,
-            env=self.environment(),
+            env=self.environment() | (more or {}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -147,6 +152,12 @@ class Workspace:
 
     def params(self, path="params.yaml"):
         return edited(self.root / path)
+
+    def forget(self, stage):
+        """As if the stage had never been finished: DVC can neither skip nor restore it."""
+        with self.params("dvc.lock") as lock:
+            del lock["stages"][stage]
+        shutil.rmtree(self.root / ".dvc/cache/runs")
 
     def append(self, path, text):
         with (self.root / path).open("a", encoding="utf-8") as file:
