@@ -58,6 +58,7 @@ def holds(*places):
 
 Float = Annotated[float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(quoted), Field(min_length=1)]
+HubName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
@@ -102,22 +103,47 @@ class Own(Section):
     own: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
 
 
-# how an asset is had follows from its keys, so that a message speaks of that way alone
-Asset = Annotated[
-    Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")],
-    Discriminator(lambda asset: "<own>" if isinstance(asset, dict) and "own" in asset else "<package>"),
-]
+class HubModel(Section):
+    hub: HubName
+    revision: Text
+    weights: Annotated[str, Field(pattern=r"^(safetensors|pickle|[^/\\]+\.gguf)$")]
+    files: dict[Text, Sha256]
+
+
+class Splits(Section):
+    pool: Text
+    test: Text | None
+
+
+class HubDataset(Section):
+    hub: HubName
+    config: Text | None
+    splits: Splits
+    revision: Text
+    files: dict[Text, Sha256]
+
+
+def way(asset):
+    """How an asset is had follows from its keys, so that a message speaks of that way alone."""
+    keys = asset if isinstance(asset, dict) else {}
+    return next((f"<{key}>" for key in ("own", "hub") if key in keys), "<package>")
+
+
+Common = Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")]
+Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
+Model = Annotated[Common | Annotated[HubModel, Tag("<hub>")], Discriminator(way)]
 
 
 class Fetch(Section):
-    dataset: Asset
-    teacher: Asset
-    base: Asset
+    dataset: Dataset
+    teacher: Model
+    base: Model
 
 
 class Gold(Section):
     column: Text
-    values: dict[str | int, str] | None = None
+    names: Literal[True] | None = None
+    values: dict[str | int, str | None] | None = None
     ranges: dict[str, tuple[Float, Float]] | None = None
 
     @model_validator(mode="before")
@@ -132,8 +158,8 @@ class Gold(Section):
 
     @model_validator(mode="after")
     def one_way(self):
-        if (self.values is None) == (self.ranges is None):
-            raise ValueError("needs either values or ranges")
+        if [self.names, self.values, self.ranges].count(None) != 2:
+            raise ValueError("needs one of names, values and ranges")
         for name, (low, high) in (self.ranges or {}).items():
             if low > high:
                 raise ValueError(f"range of {name!r} must run from low to high, found [{low}, {high}]")
@@ -141,15 +167,34 @@ class Gold(Section):
 
 
 class Sample(Section):
-    format: Literal["tsv", "csv"]
+    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"]
     columns: list[Text] | None
-    text: Text
+    text: Text | None
     gold: Gold | None
+    test_file: Text | None
+    method: Literal["draw", "notebook"]
     seed: Annotated[int, Field(ge=0)]
     pool: Annotated[int, Field(ge=1)]
-    valid: Annotated[int, Field(ge=1)]
-    test: Annotated[int, Field(ge=1)]
+    valid: Annotated[int, Field(ge=0)]
+    test: Annotated[int, Field(ge=1)] | None
     dev: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def fitting(self):
+        if self.columns is not None and self.format not in ("csv", "tsv"):
+            raise ValueError(f"columns must be null for {self.format}, found {self.columns}")
+        if self.format == "txt" and (self.text is not None or self.gold is not None):
+            raise ValueError("text and gold must be null for txt, found a column's name")
+        if self.format != "txt" and self.text is None:
+            raise ValueError(f"text must name the column of the texts, found null for {self.format}")
+        if self.test is None and self.test_file is None:
+            raise ValueError("test must be a number where test_file is null, found null")
+        if self.method == "notebook" and (self.test_file is None or self.valid or self.dev):
+            raise ValueError(
+                "method notebook needs a test_file, valid 0 and dev 0, "
+                f"found {self.test_file}, {self.valid} and {self.dev}"
+            )
+        return self
 
 
 class Template(Section):
@@ -227,7 +272,7 @@ class Params(Section):
         places = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
         if gold is not None:
             places["sample.gold.ranges"] = gold.ranges or {}
-            places["sample.gold.values"] = dict.fromkeys((gold.values or {}).values())
+            places["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]
         for place, names in places.items():
             for name in names:
                 if name not in self.task.names:
