@@ -56,10 +56,21 @@ def holds(*places):
     return AfterValidator(check)
 
 
+def like(pattern, what):
+    """Text of a form; `what` says which, for people who do not read patterns."""
+
+    def check(value):
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return Annotated[str, AfterValidator(check)]
+
+
 Float = Annotated[float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(quoted), Field(min_length=1)]
-HubName = Annotated[str, Field(pattern=r"^([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*$")]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HubName = like(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", "OWNER/NAME as the hub has it")
+Sha256 = like(r"[0-9a-f]{64}", "64 hex digits")
 Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
 
@@ -106,7 +117,7 @@ class Own(Section):
 class HubModel(Section):
     hub: HubName
     revision: Text
-    weights: Annotated[str, Field(pattern=r"^(safetensors|pickle|[^/\\]+\.gguf)$")]
+    weights: like(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
     files: dict[Text, Sha256]
 
 
@@ -314,7 +325,13 @@ def describe(error):
     if first["type"] == "extra_forbidden":
         return f"{key}: is not a known parameter, found {first['input']!r}"
     rule = first["msg"].removeprefix("Value error, ")
-    rule = rule.removeprefix("Input ").removeprefix("should").removeprefix("must").strip()
+    rule = (
+        rule.removeprefix("Input ")
+        .removeprefix("String ")
+        .removeprefix("should")
+        .removeprefix("must")
+        .strip()
+    )
     if first["type"] == "value_error":
         rule = first["msg"].removeprefix("Value error, ")
         if isinstance(first["input"], (dict, list)) or "found" in rule:

@@ -20,7 +20,6 @@ from nolabels.stage import UserError
 BATCH_ROWS = 8192
 LONGEST_LINE = 1 << 26  # bytes; a file without line ends must not fill the memory
 SHOWN = 120  # characters of a found value in a message
-NOTE = "hub.yaml"  # beside the data of a hub: where they come from
 
 # how files begin that are often taken for text
 MAGIC = {
@@ -40,13 +39,14 @@ MAGIC = {
 def list_files(raw, pattern):
     """Files under the folder `raw` in sorted order: those of the pool, those of the test set.
 
-    pattern: params.Sample.test_file, or None for no test files. Hidden files are passed over.
+    pattern: params.Sample.test_file, or None for no test files. Hidden files and .yaml
+    (where an asset of a hub came from) are passed over.
     """
     raw = Path(raw)
     names = sorted(
         path.relative_to(raw).as_posix()
         for path in raw.rglob("*")
-        if path.is_file() and path.name != NOTE and not path.name.startswith(".")
+        if path.is_file() and path.suffix != ".yaml" and not path.name.startswith(".")
     )
     test = [name for name in names if pattern is not None and fnmatch.fnmatchcase(name, pattern)]
     pool = [name for name in names if name not in test]

@@ -16,7 +16,7 @@ from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_table
 from nolabels.texts import draw_key, text_id
 
 BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else is arrays
-GROUP_ROWS = 1 << 20  # rows that are written at a time
+GROUP_ROWS = 1 << 18  # rows that are written at a time
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,11 @@ def draw_as_notebook(source, from_test, sample):
 
 
 def read_texts(files, sample, source):
-    """The texts of a source's N rows, in its order, as one Arrow array."""
+    """The texts of a source's N rows as one Arrow array, and the place (N) of each row's text in it."""
     order = np.lexsort((source.rows, source.files))
-    blocks, block, place = [], [], 0
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    blocks, block = [], []
     for number, path in enumerate(files):
         wanted = iter(source.rows[order[source.files[order] == number]].tolist())
         row = next(wanted, None)
@@ -172,10 +174,7 @@ def read_texts(files, sample, source):
             if row is None:
                 break
     blocks.append(pa.array(block, pa.large_string()))
-    texts = pa.concat_arrays(blocks)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return texts.take(pa.array(place))
+    return pa.concat_arrays(blocks), place
 
 
 def hex_ids(ids):
@@ -186,14 +185,14 @@ def hex_ids(ids):
     return column.cast(pa.string())
 
 
-def write_texts(path, schema, source, texts, split=None):
-    """A table of texts, in blocks, so that ten million rows need not stand in memory twice."""
+def write_texts(path, schema, source, texts, place, split=None):
+    """A table of texts, in blocks, so that ten million of them do not stand in memory twice."""
     with table_writer(path, schema) as writer:
         for start in range(0, max(len(source), 1), GROUP_ROWS):
             rows = slice(start, start + GROUP_ROWS)
             columns = {
                 "id": hex_ids(source.ids[rows]),
-                "text": texts[rows].cast(pa.string()),
+                "text": texts.take(pa.array(place[rows])).cast(pa.string()),
                 "row": pa.array(source.rows[rows]),
             }
             if split is not None:
@@ -222,26 +221,28 @@ def main(argv=None):
     with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
     source, empty = scan(files, sample, readers.gold_classes(sample.gold, classes), with_gold, notebook)
     rows = len(source)
+    others = source.ids[source.files >= len(test_files)]
     held = np.unique(source.ids[source.files < len(test_files)])
     if not notebook:
-        overlap = int(np.isin(source.ids[source.files >= len(test_files)], held).sum())
+        overlap = int(np.isin(others, held).sum())
         source = source.take(first_of_each(source.ids))
     from_test = source.files < len(test_files) if test_files else None
     parts = draw_as_notebook(source, from_test, sample) if notebook else draw(source, from_test, sample)
-    pool = source.take(np.concatenate([parts["valid"], parts["train"]]))
-    tables = {"pool": pool, "test": source.take(parts["test"]), "dev": source.take(parts["dev"])}
+    different = len(source)
+    drawn = source.take(np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")]))
+    del source
+    ends = np.cumsum([len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])])
+    places = {"pool": slice(0, ends[0]), "test": slice(ends[0], ends[1]), "dev": slice(ends[1], ends[2])}
+    tables = {name: drawn.take(rows) for name, rows in places.items()}
+    pool = tables["pool"]
     if notebook:
         overlap = int(np.isin(pool.ids, held).sum())
-    drawn = source.take(np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")]))
-    texts = read_texts(files, sample, drawn)
+    texts, place = read_texts(files, sample, drawn)
 
     split = np.repeat(["valid", "train"], [len(parts["valid"]), len(parts["train"])])
-    start = 0
     for name, table in tables.items():
-        own = texts.slice(start, len(table))
-        start += len(table)
         schema, column = (POOL, split) if name == "pool" else (TEXTS, None)
-        write_texts(args.out / f"{name}.parquet", schema, table, own, column)
+        write_texts(args.out / f"{name}.parquet", schema, table, texts, place[places[name]], column)
     write_gold(args.out / "gold.parquet", tables["test"], classes)
     write_gold(args.out / "dev_gold.parquet", tables["dev"], classes)
 
@@ -249,14 +250,14 @@ def main(argv=None):
     if notebook:
         twice = len(pool) - len(np.unique(pool.ids))
         say(
-            f"sample: {counted}, of {rows} rows as the notebook drew them; of the pool {overlap} are in the test "
-            f"file too and {twice} stand twice, all kept"
+            f"sample: {counted}, of {len(others)} rows as the notebook drew them; of the pool {overlap} are in "
+            f"the test file too and {twice} stand twice, all kept"
         )
     else:
         also = f", {overlap} of the pool's files also in the test file" if test_files else ""
         say(
-            f"sample: {counted}, of {len(source)} different texts "
-            f"({rows - len(source)} duplicates{also}, {empty} empty rows left out)"
+            f"sample: {counted}, of {different} different texts "
+            f"({rows - different} duplicates{also}, {empty} empty rows left out)"
         )
     absent = [
         name for number, name in enumerate(classes) if sample.gold and number not in tables["test"].golds

@@ -48,7 +48,10 @@ def load_base(folder, names, device):
 
 
 def fit(model, tokenizer, train, valid, settings, device, precision, folder):
-    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss."""
+    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
+
+    valid: texts that only watch the loss; it may hold none.
+    """
     import transformers
     from datasets import Dataset
 
@@ -62,7 +65,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         warmup_steps=round(settings.warmup * steps),
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        eval_strategy="epoch",
+        eval_strategy="epoch" if valid["labels"] else "no",
         logging_steps=max(1, steps // 50),
         save_strategy="no",
         report_to="none",
@@ -76,7 +79,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(train),
-        eval_dataset=Dataset.from_dict(valid),
+        eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
     )
     trainer.remove_callback(transformers.PrinterCallback)
@@ -182,9 +185,8 @@ def main(argv=None):
     )
     speed.record("train", len(train["labels"]) * settings.epochs, seconds)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
-    say(
-        f"train: {len(train['labels'])} texts x {settings.epochs} epochs in {seconds:.0f} s, loss on the teacher's unseen labels {losses[-1]:.3f}"
-    )
+    unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
+    say(f"train: {len(train['labels'])} texts x {settings.epochs} epochs in {seconds:.0f} s{unseen}")
 
 
 if __name__ == "__main__":
