@@ -285,7 +285,7 @@ def convert(path, name):
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         # torch's own words advise to load it all the same
         found = re.search(r"GLOBAL (\S+)", str(error))
-        found = found[1] if found else "a file that torch cannot read"
+        found = found[1] if found else "something else"
         raise UserError(f"{name}: {path.name} must hold tensors and nothing else, found {found}") from error
     wrong = [key for key, value in tensors.items() if not isinstance(value, torch.Tensor)]
     if wrong:

@@ -137,7 +137,7 @@ class Evil:
 
 
 def test_a_pickle_that_would_run_code_is_refused(tmp_path, served, model):
-    files = {**hub.pickled(model), "pytorch_model.bin": pickle.dumps(Evil())}
+    files = {**hub.pickled(model), "pytorch_model.bin": pickle.dumps(Evil(), protocol=2)}
     served.add("model", "some/model", files)
     message = refused(fetch(tmp_path, served.url, "base", {**MODEL, "weights": "pickle"}))
     assert message == "fetch.base: pytorch_model.bin must hold tensors and nothing else, found posix.system"
