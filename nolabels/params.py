@@ -251,6 +251,7 @@ class Select(Section):
 
 
 class Train(Section):
+    targets: Literal["hard", "soft"]
     seed: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=1)]
     learning_rate: Annotated[Float, Field(gt=0, lt=1)]

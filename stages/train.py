@@ -16,14 +16,28 @@ import pyarrow as pa
 
 from nolabels import models, params, speed
 from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, predictions_schema, read_table, rounded, write_table
+from nolabels.tables import fixed, matrix, predictions_schema, read_table, rounded, write_table
 
 PREDICT_BATCH = 64
 
 
-def targets(table, names):
-    """Class indices (N) of a table's labels."""
-    return np.array([names.index(labels[0]) for labels in table["labels"].to_pylist()])
+def targets(table, names, kind):
+    """N x K shares of each class to learn from, times the text's weight.
+
+    hard: 1 for the label; soft: the probabilities, of which the teacher's doubt is a part (Hinton,
+    Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
+    """
+    if kind == "soft":
+        wanted = matrix(table["probabilities"])
+    else:
+        answers = [names.index(labels[0]) for labels in table["labels"].to_pylist()]
+        wanted = np.eye(len(names), dtype=np.float32)[answers]
+    return wanted * table["weight"].to_numpy()[:, None]
+
+
+def cross_entropy(outputs, labels, num_items_in_batch=None):
+    """Mean over the texts of - sum_k target_k log p_k; targets as `targets` gives them."""
+    return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
 
 
 def encode(tokenizer, texts, max_tokens):
@@ -81,6 +95,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         train_dataset=Dataset.from_dict(train),
         eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
+        compute_loss_func=cross_entropy,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
@@ -146,13 +161,13 @@ def main(argv=None):
     table = read_table(args.table)
     weight = table["weight"].to_numpy() > 0
     split = np.array(table["split"].to_pylist())
-    texts, answers = np.array(table["text"].to_pylist(), object), targets(table, names)
+    texts, wanted = np.array(table["text"].to_pylist(), object), targets(table, names, settings.targets)
 
     def part(name):
         rows = weight & (split == name)
         return {
             "input_ids": encode(tokenizer, texts[rows].tolist(), settings.max_tokens),
-            "labels": answers[rows].tolist(),
+            "labels": wanted[rows].tolist(),
         }
 
     train, valid = part("train"), part("valid")
