@@ -221,6 +221,10 @@ def main(argv=None):
     with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
     source, empty = scan(files, sample, readers.gold_classes(sample.gold, classes), with_gold, notebook)
     rows = len(source)
+    if not rows:
+        raise UserError(
+            f"{files[0]}: row 1: must be followed by rows with texts, found {empty} and all empty"
+        )
     others = source.ids[source.files >= len(test_files)]
     held = np.unique(source.ids[source.files < len(test_files)])
     if not notebook:
