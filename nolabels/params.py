@@ -325,17 +325,15 @@ def describe(error):
         return f"{key}: is missing"
     if first["type"] == "extra_forbidden":
         return f"{key}: is not a known parameter, found {first['input']!r}"
-    rule = first["msg"].removeprefix("Value error, ")
-    rule = (
-        rule.removeprefix("Input ")
-        .removeprefix("String ")
-        .removeprefix("should")
-        .removeprefix("must")
-        .strip()
+    rule, found = first["msg"].removeprefix("Value error, "), first["input"]
+    if first["type"] != "value_error":
+        rule = re.sub(r"^[A-Z]\w+ should ", "must ", rule).replace(" after validation", "")
+    told = isinstance(found, dict) or "found" in rule  # the rule names the value itself
+    rule = f"{key}: {rule}" if key else rule
+    return (
+        rule
+        if told
+        else f"{rule}, found {len(found)} items"
+        if isinstance(found, list)
+        else f"{rule}, found {found!r}"
     )
-    if first["type"] == "value_error":
-        rule = first["msg"].removeprefix("Value error, ")
-        if isinstance(first["input"], (dict, list)) or "found" in rule:
-            return f"{key}: {rule}" if key else rule
-        return f"{key}: {rule}, found {first['input']!r}"
-    return f"{key}: must {rule}, found {first['input']!r}"

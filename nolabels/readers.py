@@ -290,20 +290,20 @@ def to_list(path, row, name, column):
         raise
 
 
-def gold_classes(gold, classes):
-    """A function (path, row, value) -> class index or -1; -1: no class answers for it.
+def gold_classes(path, gold, classes):
+    """A function (row, value) -> class index or -1; -1: no class answers for it.
 
     gold: params.Gold or None. With `names` a value is a class's name; with `values` each value must
     be named; with `ranges` it must be a number, and what lies in no range has no class (a sentence
     between negative and positive). An absent value (None or "") is no answer.
     """
     if gold is None:
-        return lambda path, row, value: -1
+        return lambda row, value: -1
     index = {name: number for number, name in enumerate(classes)}
     if gold.ranges is not None:
         ranges = [(low, high, index[name]) for name, (low, high) in gold.ranges.items()]
 
-        def by_range(path, row, value):
+        def by_range(row, value):
             if value is None or value == "":
                 return -1
             try:
@@ -320,7 +320,7 @@ def gold_classes(gold, classes):
     else:
         table = {str(value): -1 if name is None else index[name] for value, name in gold.values.items()}
 
-    def by_value(path, row, value):
+    def by_value(row, value):
         if value is None:
             return -1
         found = table.get(value)

@@ -38,15 +38,16 @@ class Source:
         return Source(self.ids[indices], self.golds[indices], self.files[indices], self.rows[indices])
 
 
-def scan(files, sample, to_class, with_gold, keep_empty):
+def scan(files, sample, classes, with_gold, keep_empty):
     """One pass over the files -> Source and how many rows had no text.
 
-    to_class: see readers.gold_classes; with_gold: for each file, whether its answers are read;
-    keep_empty: whether rows without a text count.
+    with_gold: for each file, whether its answers are read; keep_empty: whether rows without a text
+    count.
     """
     parts, empty = [], 0
     for number, path in enumerate(files):
         gold = sample.gold if with_gold[number] else None
+        to_class = readers.gold_classes(path, gold, classes)
         ids, golds, rows = bytearray(), [], []
 
         def close(ids, golds, rows, number=number):
@@ -60,7 +61,7 @@ def scan(files, sample, to_class, with_gold, keep_empty):
             )
 
         for row, text, value in readers.read_rows(path, sample, gold):
-            answer = to_class(path, row, value) if gold else -1
+            answer = to_class(row, value)
             if not keep_empty and not text.strip():
                 empty += 1
                 continue
@@ -96,15 +97,15 @@ def draw_order(ids, seed):
     return np.argsort(keys.view(">u8"), kind="stable")
 
 
-def draw(source, from_test, sample):
-    """Indices of each part, in draw order; every id of the source is another one.
+def draw(ids, golds, sample, from_test=None):
+    """Indices of each part, in draw order; ids: N x 16 bytes, each once; golds: N.
 
-    Texts with gold fill test, then dev; the rest is pool. from_test: N bool, which rows are of the
-    test file, or None: then test is drawn from these texts alone, dev and pool from the others.
-    Returns {"test", "dev", "valid", "train"}. Raises UserError where there is too little.
+    Texts with gold fill test, then dev; the rest is pool. from_test: N bool, which texts are of the
+    test file: test is drawn from those alone, dev and pool from the others; None: there is no such
+    file. Returns {"test", "dev", "valid", "train"}. Raises UserError where there is too little.
     """
-    order = draw_order(source.ids, sample.seed)
-    answered = order[source.golds[order] >= 0] if sample.gold else order
+    order = draw_order(ids, sample.seed)
+    answered = order[golds[order] >= 0] if sample.gold else order
     if from_test is None:
         need = sample.test + sample.dev
         enough(answered, need, "sample.test + sample.dev", "texts with gold")
@@ -116,7 +117,7 @@ def draw(source, from_test, sample):
         enough(others, sample.dev, "sample.dev", "texts with gold outside the test file")
         parts["dev"] = others[: sample.dev]
         rest = order[~from_test[order]]
-    held = np.zeros(len(source), bool)
+    held = np.zeros(len(ids), bool)
     held[parts["test"]] = held[parts["dev"]] = True
     rest = rest[~held[rest]]
     enough(rest, sample.valid + sample.pool, "sample.pool + sample.valid", "texts beside test and dev")
@@ -137,7 +138,7 @@ def enough(found, need, keys, what):
         raise UserError(f"params.yaml: {keys}: must be at most the {len(found)} {what}, found {need}")
 
 
-def draw_as_notebook(source, from_test, sample):
+def draw_as_notebook(ids, golds, sample, from_test):
     """The rows that `random.seed(42); random.sample(train_sentences, 1000)` picks, in that order.
 
     The pick depends on seed and count alone. Nothing is left out: neither texts that stand twice nor
@@ -146,8 +147,8 @@ def draw_as_notebook(source, from_test, sample):
     train, test = np.flatnonzero(~from_test), np.flatnonzero(from_test)
     enough(train, sample.pool, "sample.pool", "texts outside the test file")
     picked = random.Random(sample.seed).sample(range(len(train)), sample.pool)
-    order = test[draw_order(source.ids[test], sample.seed)]
-    answered = order[source.golds[order] >= 0] if sample.gold else order
+    order = test[draw_order(ids[test], sample.seed)]
+    answered = order[golds[order] >= 0] if sample.gold else order
     none = np.zeros(0, np.int64)
     return {**draw_test(answered, sample), "dev": none, "valid": none, "train": train[picked]}
 
@@ -219,7 +220,7 @@ def main(argv=None):
     files = test_files + pool_files  # of equal texts the one in the test file is the first
     # answers in the pool's files are of use for test and dev only
     with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
-    source, empty = scan(files, sample, readers.gold_classes(sample.gold, classes), with_gold, notebook)
+    source, empty = scan(files, sample, classes, with_gold, notebook)
     rows = len(source)
     if not rows:
         raise UserError(
@@ -231,7 +232,7 @@ def main(argv=None):
         overlap = int(np.isin(others, held).sum())
         source = source.take(first_of_each(source.ids))
     from_test = source.files < len(test_files) if test_files else None
-    parts = draw_as_notebook(source, from_test, sample) if notebook else draw(source, from_test, sample)
+    parts = (draw_as_notebook if notebook else draw)(source.ids, source.golds, sample, from_test)
     different = len(source)
     drawn = source.take(np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")]))
     del source

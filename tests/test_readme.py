@@ -1,0 +1,38 @@
+"""What README says twice agrees with what it was copied from."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests import readme
+
+TEXT = Path("README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["result", "dag"])
+def test_generated_blocks_are_current(name):
+    assert readme.block(name, readme.blocks()[name]) in TEXT, "run python -m tests.readme"
+
+
+def test_each_command_is_one_line_that_makes_its_environment():
+    lines = [line for line in TEXT.splitlines() if line.startswith("python3 -m venv .venv && ")]
+    assert len(lines) == 2
+    assert lines[0].endswith("pip install -q -r requirements.txt && dvc repro")
+    assert lines[1].endswith("pip install -q -r requirements-dev.txt && python -m pytest")
+
+
+def test_parameters_named_in_the_table_exist():
+    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    named = re.findall(r"`(task|fetch|sample|score|label|select|train|runtime)\.(\w+)", TEXT)
+    assert len(named) >= 8
+    for section, key in named:
+        assert key in params[section], f"{section}.{key}"
+
+
+def test_files_named_in_the_tree_exist():
+    tree = TEXT.split("## What is where")[1].split("```")[1]
+    for line in tree.strip().splitlines():
+        for name in re.split(r"\s{2,}", line)[0].split(", "):
+            assert Path(name).exists(), name

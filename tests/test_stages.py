@@ -1,0 +1,291 @@
+"""The stages that decide, run in a folder of their own on tables made by hand."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from nolabels import params, tables
+from nolabels.texts import text_id
+from stages import baseline, evaluate, label, select
+
+NAMES = ["negative", "positive"]
+PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+TEXTS = [f"sentence number {number} is {'good' if number % 2 else 'bad'}" for number in range(24)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with params.yaml, pool (20 texts, 4 of them valid) and test (4 texts)."""
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
+    ids = [text_id(text) for text in TEXTS]
+    pool = {
+        "id": ids[:20],
+        "text": TEXTS[:20],
+        "split": ["valid"] * 4 + ["train"] * 16,
+        "row": list(range(20)),
+    }
+    tables.write_table("pool.parquet", pa.table(pool, schema=tables.POOL))
+    test = {"id": ids[20:], "text": TEXTS[20:], "row": list(range(20, 24))}
+    tables.write_table("test.parquet", pa.table(test, schema=tables.TEXTS))
+    Path("corrections.csv").write_text("id,text,label\n", encoding="utf-8")
+    Path("test_labels.csv").write_text("id,text,label\n", encoding="utf-8")
+    return tmp_path
+
+
+def change(**sections):
+    data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    for name, values in sections.items():
+        data[name].update(values)
+    Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+
+
+def write_scores(path, ids, scores):
+    """scores: N x T x K."""
+    count, templates, classes = scores.shape
+    rows = {
+        "id": np.repeat(ids, templates),
+        "template": np.tile(np.arange(templates, dtype=np.int16), count),
+        "score": tables.fixed(scores.reshape(-1, classes), np.float32),
+        "against": pa.nulls(count * templates, pa.list_(pa.float32(), classes)),
+        "tokens": np.ones(count * templates, np.int32),
+        "cut": np.zeros(count * templates, bool),
+    }
+    model = {"kind": "likelihood", "parameters": 1_500_000, "megabytes": 2.5}
+    tables.write_table(path, pa.table(rows, schema=tables.scores_schema(classes)), model=model)
+
+
+def run_label():
+    """Scores of a teacher that reads "good" but says negative nearly always; labels from them."""
+    good = np.array(["good" in text for text in TEXTS], float)
+    scores = np.stack([np.stack([4 - good, good * (1 + t)], 1) for t in (0, 1)], 1)
+    ids = [text_id(text) for text in TEXTS]
+    write_scores("pool_scores.parquet", ids[:20], scores[:20])
+    write_scores("test_scores.parquet", ids[20:], scores[20:])
+    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
+    label.main([*paths, "teacher_test.parquet", "label.json"])
+
+
+def run_select():
+    paths = ["pool.parquet", "labeled.parquet", "test.parquet", "corrections.csv", "train.parquet"]
+    select.main([*paths, "review.csv", "review_test.csv"])
+    return tables.read_table("train.parquet").to_pylist()
+
+
+def test_label_takes_out_what_the_teacher_prefers(folder):
+    run_label()
+    labeled = tables.read_table("labeled.parquet").to_pylist()
+    assert [row["labels"] for row in labeled] == [[NAMES["good" in text]] for text in TEXTS[:20]]
+    answers = tables.read_table("teacher_test.parquet").to_pylist()
+    assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in TEXTS[20:]]
+    assert {row["raw_labels"][0] for row in answers} == {"negative"}
+    found = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert found["shares"] == {
+        "before": {"negative": 1.0, "positive": 0.0},
+        "after": {"negative": 0.5, "positive": 0.5},
+    }
+    assert found["template_weight"] == {"1": 0.5, "2": 0.5}
+    assert tables.about("teacher_test.parquet")["model"]["parameters"] == 1_500_000
+
+
+def test_label_without_calibration_leaves_the_answers(folder):
+    change(label={"calibration": "none"})
+    run_label()
+    answers = tables.read_table("teacher_test.parquet").to_pylist()
+    assert [row["labels"] for row in answers] == [row["raw_labels"] for row in answers]
+
+
+def test_calibration_is_fitted_on_the_train_split_alone(folder):
+    run_label()
+    before = tables.read_table("teacher_test.parquet")["probabilities"].to_pylist()
+    ids = [text_id(text) for text in TEXTS]
+    good = np.array(["good" in text for text in TEXTS], float)
+    scores = np.stack([np.stack([4 - good, good * (1 + t)], 1) for t in (0, 1)], 1)
+    scores[:4] += [9.0, 0.0]  # the valid split
+    write_scores("pool_scores.parquet", ids[:20], scores[:20])
+    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
+    label.main([*paths, "teacher_test.parquet", "label.json"])
+    assert tables.read_table("teacher_test.parquet")["probabilities"].to_pylist() == before
+
+
+def test_select_takes_a_person_s_answer(folder):
+    run_label()
+    wrong = TEXTS[7]
+    with Path("corrections.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{text_id(wrong)},,negative\n,{TEXTS[8].upper()},positive\n{text_id(TEXTS[9])},,\n")
+    rows = {row["text"]: row for row in run_select()}
+    assert rows[wrong]["labels"] == ["negative"] and rows[wrong]["source"] == "person"
+    assert rows[wrong]["probabilities"] == [1.0, 0.0] and rows[wrong]["weight"] == 1
+    assert rows[TEXTS[8]]["labels"] == ["positive"] and rows[TEXTS[8]]["source"] == "person"
+    assert rows[TEXTS[9]]["source"] == "teacher"
+    assert wrong not in Path("review.csv").read_text(encoding="utf-8")
+
+
+def test_select_keeps_the_surest_of_each_class():
+    answers, margin = np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.1, 0.3])
+    kept = select.surest(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
+    assert kept.tolist() == [False, True, False, False, False, False, True]
+
+
+def test_review_lists_the_least_certain_and_hides_the_answers_of_the_test(folder):
+    run_label()
+    change(select={"review": 3})
+    run_select()
+    with Path("review.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 and all(row["label"] == "" for row in rows)
+    confidence = [float(row["confidence"]) for row in rows]
+    assert confidence == sorted(confidence)
+    with Path("review_test.csv").open(encoding="utf-8", newline="") as file:
+        assert csv.DictReader(file).fieldnames == ["id", "text", "label"]
+
+
+def predictions(path, answers, model=None):
+    ids = [text_id(text) for text in TEXTS[20:]]
+    share = np.where(np.eye(2)[answers] > 0, 0.9, 0.1) - np.arange(4)[:, None] * [[0.01, -0.01]]
+    rows = {
+        "id": ids,
+        "probabilities": tables.fixed(share, np.float32),
+        "labels": [[NAMES[answer]] for answer in answers],
+    }
+    schema = tables.predictions_schema(2, raw="teacher" in path)
+    if "teacher" in path:
+        rows["raw_labels"] = [["negative"]] * 4
+    tables.write_table(path, pa.table(rows, schema=schema), model=model or {})
+
+
+def run_evaluate(gold):
+    size = {"parameters": 2_000_000, "megabytes": 8.0}
+    predictions("teacher.parquet", [0, 1, 0, 1], size)
+    predictions("student.parquet", [0, 1, 1, 0], size)
+    predictions("baseline.parquet", [1, 1, 1, 1])
+    rows = {
+        "id": [text_id(text) for text in TEXTS[20:]],
+        "labels": [[NAMES[answer]] for answer in [0, 1, 0, 1]],
+    }
+    tables.write_table("gold.parquet", pa.table(rows, schema=tables.GOLD).slice(0, 4 if gold else 0))
+    paths = [
+        "pool.parquet",
+        "test.parquet",
+        "gold.parquet",
+        "test_labels.csv",
+        "teacher.parquet",
+        "student.parquet",
+    ]
+    evaluate.main(
+        [*paths, "baseline.parquet", "evaluate.json", "mistakes.parquet", "teacher.csv", "student.csv"]
+    )
+    return json.loads(Path("evaluate.json").read_text(encoding="utf-8"))
+
+
+def test_evaluate_compares(folder, capsys):
+    found = run_evaluate(gold=True)
+    assert list(found) == [
+        *("teacher", "teacher_raw", "student", "baseline", "difference", "majority", "agreement", "n", "size")
+    ]
+    assert [found[who]["accuracy"] for who in ("teacher", "teacher_raw", "student", "baseline")] == [
+        1,
+        0.5,
+        0.5,
+        0.5,
+    ]
+    assert found["difference"] == {"accuracy": -0.5, "p_value": 0.5}
+    assert (found["agreement"], found["n"], found["majority"]) == (0.5, 4, 0.5)
+    assert found["size"]["student"] == {"parameters": 2_000_000, "megabytes": 8.0}
+    mistakes = tables.read_table("mistakes.parquet").to_pylist()
+    assert [row["text"] for row in mistakes] == [TEXTS[23], TEXTS[22]] or [
+        row["text"] for row in mistakes
+    ] == [
+        TEXTS[22],
+        TEXTS[23],
+    ]
+    assert mistakes[0]["confidence"] >= mistakes[1]["confidence"]
+    assert Path("student.csv").read_text(encoding="utf-8").splitlines()[:2] == [
+        "actual,predicted",
+        "negative,negative",
+    ]
+    assert "student - teacher -0.5000 (exact McNemar p = 0.5) on 4 texts" in capsys.readouterr().out
+
+
+def test_evaluate_without_gold_says_what_can_be_said(folder, capsys):
+    found = run_evaluate(gold=False)
+    assert set(found) == {"agreement", "n", "size"} and found["n"] == 0
+    assert "accuracy is unknown without gold answers" in capsys.readouterr().out
+
+
+def test_a_person_s_answers_are_gold(folder):
+    Path("test_labels.csv").write_text(f"id,label\n{text_id(TEXTS[20])},positive\n", encoding="utf-8")
+    assert run_evaluate(gold=False)["n"] == 1
+    assert run_evaluate(gold=True)["teacher"]["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [([0, 1] * 6, [0, 1]), ([1] * 12, [1, 1])],
+    ids=["two classes", "one class only"],
+)
+def test_baseline(answers, expected):
+    texts = [("awful boring film", "lovely warm film")[answer] for answer in answers]
+    found = baseline.fit_predict(texts, answers, [1.0] * 12, ["so boring", "so lovely"], 3)
+    assert found.shape == (2, 3) and found.argmax(1).tolist() == expected
+    np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_equal_tables_are_equal_bytes_and_half_a_table_is_none(tmp_path):
+    table = pa.table({"id": ["a"], "text": ["ä"], "row": [1]}, schema=tables.TEXTS)
+    for name in ("one", "two"):
+        tables.write_table(tmp_path / name, table, classes=NAMES)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+    with pytest.raises(ZeroDivisionError), tables.table_writer(tmp_path / "three", tables.TEXTS) as writer:
+        writer.write_table(table)
+        raise ZeroDivisionError
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("value", "written"), [(0.123456, 0.1235), (0.00001234, 0.000012), (1, 1), ({"a": 2 / 3}, {"a": 0.6667})]
+)
+def test_metrics_are_short(value, written):
+    assert tables.trimmed(value) == written
+
+
+def test_a_stage_ends_with_one_line(folder):
+    change(train={"epochs": 0})
+    root = Path(select.__file__).parent.parent
+    result = subprocess.run(
+        [sys.executable, "-m", "stages.baseline", "train.parquet", "test.parquet", "out.parquet"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(root), "PATH": ""},
+    )
+    assert result.returncode == 1 and result.stdout == ""
+    assert result.stderr == "error: params.yaml: train.epochs: must be greater than or equal to 1, found 0\n"
+
+
+def test_every_parameter_is_explained():
+    """Each key has a comment above it, or stands in a block that has one."""
+    above = {}
+    lines = (
+        Path(params.__file__).parent.parent.joinpath("params.yaml").read_text(encoding="utf-8").splitlines()
+    )
+    for before, line in zip(["", *lines], lines, strict=False):
+        key = line.strip().split(":")[0]
+        if line.startswith("  ") and not line.startswith("   ") and not line.strip().startswith(("#", "-")):
+            above[key] = before.strip().startswith("#")
+    unexplained = {key for key, commented in above.items() if not commented} - {"dataset", "teacher", "base"}
+    assert len(above) > 25 and not unexplained
+
+
+@pytest.mark.parametrize(
+    "model",
+    [item for item in vars(params).values() if isinstance(item, type) and issubclass(item, params.Section)],
+)
+def test_code_holds_no_default_values(model):
+    assert {field.default for field in model.model_fields.values() if not field.is_required()} <= {None}
