@@ -41,7 +41,8 @@ def cross_entropy(outputs, labels, num_items_in_batch=None):
 
 
 def encode(tokenizer, texts, max_tokens):
-    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+    # tokenizers fail on no texts, which is what a validation part may hold
+    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"] if texts else []
 
 
 def load_base(folder, names, device):
