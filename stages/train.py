@@ -199,10 +199,13 @@ def main(argv=None):
     write_table(
         args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts
     )
-    speed.record("train", len(train["labels"]) * settings.epochs, seconds)
+    steps = log[-1]["step"]
+    speed.record("train", len(train["labels"]) * settings.epochs, seconds, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
     unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
-    say(f"train: {len(train['labels'])} texts x {settings.epochs} epochs in {seconds:.0f} s{unseen}")
+    say(
+        f"train: {len(train['labels'])} texts x {settings.epochs} epochs, {steps} steps in {seconds:.0f} s{unseen}"
+    )
 
 
 if __name__ == "__main__":
