@@ -234,7 +234,6 @@ def attempt(asset, kind, name, ask):
 
 def explain(error, asset, kind):
     """Whether to ask again, and what to tell; None for what is no matter of the hub."""
-    import httpx2
     from huggingface_hub import errors
 
     access = "with the token of HF_TOKEN" if token() else "without a token (HF_TOKEN is not set)"
@@ -256,7 +255,7 @@ def explain(error, asset, kind):
         return False, f"{asset.hub} refused access {access} (status {status})"
     if status is not None:
         return status >= 500 or status in (408, 429), f"{address()} answered with status {status}"
-    if isinstance(error, (httpx2.TransportError, ConnectionError, errors.LocalEntryNotFoundError)):
+    if isinstance(error, (errors.HTTPError, ConnectionError, errors.LocalEntryNotFoundError)):
         return True, f"{address()} cannot be reached, or the connection broke ({type(error).__name__})"
     if isinstance(error, OSError) and "Consistency check failed" in str(error):
         return True, f"{address()} sent a file of another size than promised"
