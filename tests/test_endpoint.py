@@ -240,10 +240,12 @@ def test_what_cannot_get_better_ends_at_once_and_hides_the_key(
     assert not any(KEY.encode() in raw for *_, raw in server.requests)
 
 
-def test_a_key_that_is_not_there_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.delenv("NOLABELS_KEY", raising=False)
-    with pytest.raises(UserError, match="the environment variable NOLABELS_KEY must hold the key"):
+@pytest.mark.parametrize(("key", "found"), [("", "nothing"), (f"{KEY}\n{KEY}", "something that no header")])
+def test_a_key_that_is_not_there_is_one_line(tmp_path, monkeypatch, key, found):
+    monkeypatch.setenv("NOLABELS_KEY", key)
+    with pytest.raises(UserError, match=f"variable NOLABELS_KEY must hold the key, found {found}") as error:
         teacher(tmp_path, "http://127.0.0.1:9/v1", key_env="NOLABELS_KEY")
+    assert KEY not in str(error.value)
 
 
 def test_a_server_without_logprobs_and_a_folder_without_endpoint(tmp_path, model):

@@ -71,10 +71,11 @@ class Endpoint(Teacher):
         about = json.loads(path.read_text(encoding="utf-8"))
         self.url, self.model = about["endpoint"].rstrip("/"), about["model"]
         self.served, self.reading = served, reading
-        self.key = os.environ.get(served.key_env) if served.key_env else None
-        if served.key_env and not self.key:
+        self.key = os.environ.get(served.key_env, "").strip() if served.key_env else None
+        if served.key_env and not (self.key and self.key.isascii() and self.key.isprintable()):
+            found = "something that no header can hold" if self.key else "nothing"
             raise UserError(
-                f"params.yaml: runtime.endpoint.key_env: the environment variable {served.key_env} must hold the key, found nothing"
+                f"params.yaml: runtime.endpoint.key_env: the environment variable {served.key_env} must hold the key, found {found}"
             )
         self.pace = Pace(served.requests_per_minute)
         self.local = threading.local()
@@ -258,6 +259,8 @@ class Endpoint(Teacher):
             except requests.JSONDecodeError:
                 reason = "an answer that is not JSON"
                 continue
+            except requests.RequestException as error:
+                raise UserError(f"{url}: cannot be asked ({type(error).__name__})") from None
             self.refused(url, answer, echo="echo" in body)
             reason = f"status {answer.status_code}"
             told = retry_after(answer.headers.get("Retry-After"))
