@@ -93,7 +93,7 @@ def use_threads(threads):
 
 
 def load(folder, head, *, device, precision):
-    """Model and tokenizer of a folder; head: the transformers task, such as "CausalLM".
+    """Model and tokenizer of a folder; head: the transformers task, such as "CausalLM", "" for none.
 
     Weights come from safetensors or GGUF, never from a pickle, and no code of the folder runs.
     Raises UserError where the folder holds no model of that kind.
@@ -113,10 +113,32 @@ def load(folder, head, *, device, precision):
         options["quantization_config"] = transformers.GgufConfig(gguf_file=weights, dequantize=True)
     else:
         options["use_safetensors"] = True
-    model = getattr(transformers, f"AutoModelFor{head}").from_pretrained(
+    model = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel").from_pretrained(
         folder, dtype=getattr(torch, precision), **options
     )
     return model.to(device).eval(), tokenizer
+
+
+def size(model, tokenizer):
+    """Tokens that a model reads at once, special ones included; infinite where nothing limits it.
+
+    The tokenizer's own limit, and the rows of a table of absolute positions. RoBERTa's positions
+    begin behind the padding index and BART's at 2, so they have as many fewer; relative and rotary
+    positions have no table.
+    """
+    import torch
+
+    limit = tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else float("inf")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Embedding) and name.endswith(POSITION_TABLES):
+            unused = getattr(module, "offset", 0) or (
+                0 if module.padding_idx is None else module.padding_idx + 1
+            )
+            limit = min(limit, module.num_embeddings - unused)
+    return limit
+
+
+POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 
 
 def architectures(folder):

@@ -56,9 +56,21 @@ def holds(*places):
     return AfterValidator(check)
 
 
+def like(pattern, what):
+    """Text of a form; `what` says which, for people who do not read patterns."""
+
+    def check(value):
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"must be {what}")
+        return value
+
+    return Annotated[str, AfterValidator(check)]
+
+
 Float = Annotated[float, BeforeValidator(number)]
 Text = Annotated[str, BeforeValidator(quoted), Field(min_length=1)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+HubName = like(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", "OWNER/NAME as the hub has it")
+Sha256 = like(r"[0-9a-f]{64}", "64 hex digits")
 Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, BeforeValidator(number), Field(gt=0, le=1)]
 
@@ -89,6 +101,11 @@ class Task(Section):
     def words(self):
         return [item.words for item in self.classes]
 
+    @property
+    def descriptions(self):
+        """{words: description} of the classes that have one."""
+        return {item.words: item.description for item in self.classes if item.description is not None}
+
 
 class Package(Section):
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
@@ -102,22 +119,57 @@ class Own(Section):
     own: Annotated[str, Field(pattern=r"^[^/\\.][^/\\]*$")]
 
 
-# how an asset is had follows from its keys, so that a message speaks of that way alone
-Asset = Annotated[
-    Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")],
-    Discriminator(lambda asset: "<own>" if isinstance(asset, dict) and "own" in asset else "<package>"),
+class Endpoint(Section):
+    """A served model: nothing is downloaded, `fetch` writes down whom `score` asks."""
+
+    endpoint: Annotated[str, Field(pattern=r"^https?://[^\s@?#]+$")]
+    model: Text
+
+
+class HubModel(Section):
+    hub: HubName
+    revision: Text
+    weights: like(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
+    files: dict[Text, Sha256]
+
+
+class Splits(Section):
+    pool: Text
+    test: Text | None
+
+
+class HubDataset(Section):
+    hub: HubName
+    config: Text | None
+    splits: Splits
+    revision: Text
+    files: dict[Text, Sha256]
+
+
+def way(asset):
+    """How an asset is had follows from its keys, so that a message speaks of that way alone."""
+    keys = asset if isinstance(asset, dict) else getattr(type(asset), "model_fields", {})
+    return next((f"<{key}>" for key in ("own", "hub", "endpoint") if key in keys), "<package>")
+
+
+Common = Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")]
+Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
+Model = Annotated[Common | Annotated[HubModel, Tag("<hub>")], Discriminator(way)]
+Teacher = Annotated[
+    Common | Annotated[HubModel, Tag("<hub>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(way)
 ]
 
 
 class Fetch(Section):
-    dataset: Asset
-    teacher: Asset
-    base: Asset
+    dataset: Dataset
+    teacher: Teacher
+    base: Model
 
 
 class Gold(Section):
     column: Text
-    values: dict[str | int, str] | None = None
+    names: Literal[True] | None = None
+    values: dict[str | int, str | None] | None = None
     ranges: dict[str, tuple[Float, Float]] | None = None
 
     @model_validator(mode="before")
@@ -132,8 +184,8 @@ class Gold(Section):
 
     @model_validator(mode="after")
     def one_way(self):
-        if (self.values is None) == (self.ranges is None):
-            raise ValueError("needs either values or ranges")
+        if [self.names, self.values, self.ranges].count(None) != 2:
+            raise ValueError("needs one of names, values and ranges")
         for name, (low, high) in (self.ranges or {}).items():
             if low > high:
                 raise ValueError(f"range of {name!r} must run from low to high, found [{low}, {high}]")
@@ -141,38 +193,90 @@ class Gold(Section):
 
 
 class Sample(Section):
-    format: Literal["tsv", "csv"]
+    format: Literal["csv", "tsv", "jsonl", "parquet", "txt"]
     columns: list[Text] | None
-    text: Text
+    text: Text | None
     gold: Gold | None
+    test_file: Text | None
+    method: Literal["draw", "notebook"]
     seed: Annotated[int, Field(ge=0)]
     pool: Annotated[int, Field(ge=1)]
-    valid: Annotated[int, Field(ge=1)]
-    test: Annotated[int, Field(ge=1)]
+    valid: Annotated[int, Field(ge=0)]
+    test: Annotated[int, Field(ge=1)] | None
     dev: Annotated[int, Field(ge=0)]
+
+    @model_validator(mode="after")
+    def fitting(self):
+        if self.columns is not None and self.format not in ("csv", "tsv"):
+            raise ValueError(f"columns must be null for {self.format}, found {self.columns}")
+        if self.format == "txt" and (self.text is not None or self.gold is not None):
+            raise ValueError("text and gold must be null for txt, found a column's name")
+        if self.format != "txt" and self.text is None:
+            raise ValueError(f"text must name the column of the texts, found null for {self.format}")
+        if self.test is None and self.test_file is None:
+            raise ValueError("test must be a number where test_file is null, found null")
+        if self.method == "notebook" and (self.test_file is None or self.valid or self.dev):
+            raise ValueError(
+                "method notebook needs a test_file, valid 0 and dev 0, "
+                f"found {self.test_file}, {self.valid} and {self.dev}"
+            )
+        return self
+
+
+# what a template of each kind of teacher consists of
+FORMS = {
+    "likelihood": (("chat", "answer"), ("plain",)),
+    "entailment": (("hypothesis",),),
+    "similarity": (("class_text",), ("class_text", "text")),
+    "endpoint": (("plain",),),
+}
+Kind = Literal["likelihood", "entailment", "similarity", "endpoint"]
+
+
+def told(form):
+    return " and ".join(form)
 
 
 class Template(Section):
-    """One way to ask: `chat` and the start of the `answer`, or a `plain` text to go on with."""
+    """One way to ask, in the form of its kind of teacher: see FORMS and params.yaml."""
 
     chat: Annotated[str, holds("{text}")] | None = None
     answer: Annotated[str, holds("{class}")] | None = None
     plain: Annotated[str, holds("{text}", "{class}")] | None = None
+    hypothesis: Annotated[str, holds("{class}")] | None = None
+    class_text: Text | None = None
+    text: Annotated[str, holds("{text}")] | None = None
 
     @model_validator(mode="after")
     def one_form(self):
-        if (self.plain is None) == (self.chat is None) or (self.chat is None) != (self.answer is None):
-            raise ValueError("needs either plain, or chat and answer")
-        form = self.plain or self.chat + self.answer
-        if form.index("{text}") > form.index("{class}"):
+        forms = {form for forms in FORMS.values() for form in forms}
+        if self.form not in forms:
+            known = ", or ".join(told(form) for form in sorted(forms))
+            raise ValueError(f"needs {known}; found {told(self.form) or 'nothing'}")
+        if self.class_text and "{class}" not in self.class_text and not self.described:
+            raise ValueError(f"class_text must hold {{class}} or {{description}}, found {self.class_text!r}")
+        whole = self.plain or (self.chat or "") + (self.answer or "")
+        if whole and whole.index("{text}") > whole.index("{class}"):
             raise ValueError("{text} must come before {class}")
         return self
 
+    @property
+    def form(self):
+        """The keys that are given, in the order of FORMS."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @property
+    def described(self):
+        """Whether it asks for the description of a class."""
+        return "{description}" in (self.class_text or "")
+
 
 class Score(Section):
-    kind: Literal["likelihood"]
+    kind: Kind
     templates: Annotated[list[Template], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=8)]
+    long_text: Literal["cut", "parts"]
+    overlap: Annotated[int, Field(ge=0)] | None
     precision: Precision
 
     @model_validator(mode="after")
@@ -180,6 +284,35 @@ class Score(Section):
         for index, template in enumerate(self.templates):
             if template in self.templates[:index]:
                 raise ValueError(f"templates must differ; number {index + 1} stands twice")
+        return self
+
+    @model_validator(mode="after")
+    def of_one_kind(self):
+        for index, template in enumerate(self.templates):
+            if template.form not in FORMS[self.kind]:
+                wanted = ", or ".join(told(form) for form in FORMS[self.kind])
+                raise ValueError(
+                    f"templates of kind {self.kind} need {wanted}; number {index + 1} has {told(template.form)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def long_texts(self):
+        if (self.overlap is not None) != (self.long_text == "parts"):
+            raise ValueError(
+                "overlap must be a number with long_text: parts and null with long_text: cut, "
+                f"found {self.overlap} with {self.long_text}"
+            )
+        if self.overlap is not None and self.overlap >= self.max_tokens:
+            raise ValueError(f"overlap must be less than max_tokens {self.max_tokens}, found {self.overlap}")
+        return self
+
+    @model_validator(mode="after")
+    def served(self):
+        if self.kind == "endpoint" and self.precision != "auto":
+            raise ValueError(
+                f"precision must be auto for an endpoint, whose server chooses, found {self.precision}"
+            )
         return self
 
 
@@ -206,10 +339,19 @@ class Train(Section):
     precision: Precision
 
 
+class Served(Section):
+    concurrency: Annotated[int, Field(ge=1, le=256)]
+    requests_per_minute: Annotated[int, Field(ge=1)] | None
+    timeout_seconds: Annotated[Float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+
+
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
     threads: Annotated[int, Field(ge=0)]
     store: Text
+    endpoint: Served | None = None
 
 
 class Params(Section):
@@ -223,12 +365,30 @@ class Params(Section):
     runtime: Runtime
 
     @model_validator(mode="after")
+    def one_teacher(self):
+        served = isinstance(self.fetch.teacher, Endpoint)
+        if served != (self.score.kind == "endpoint"):
+            raise ValueError(
+                "score.kind: must be endpoint where fetch.teacher is an endpoint, and there alone, "
+                f"found {self.score.kind}"
+            )
+        if served and self.runtime.endpoint is None:
+            raise ValueError("runtime.endpoint: is missing; it says how an endpoint is asked")
+        if any(template.described for template in self.score.templates):
+            bare = [item.name for item in self.task.classes if item.description is None]
+            if bare:
+                raise ValueError(
+                    f"task.classes: each needs a description, which a template asks for; {bare[0]!r} has none"
+                )
+        return self
+
+    @model_validator(mode="after")
     def known_classes(self):
         gold = self.sample.gold
         places = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
         if gold is not None:
             places["sample.gold.ranges"] = gold.ranges or {}
-            places["sample.gold.values"] = dict.fromkeys((gold.values or {}).values())
+            places["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]
         for place, names in places.items():
             for name in names:
                 if name not in self.task.names:

@@ -19,9 +19,6 @@ import pyarrow.parquet as pq
 
 from nolabels.stage import say
 
-# a part is what a killed run loses at most; texts of it are read by the teacher in one call
-PART_TEXTS = 128
-
 
 class AnswerStore:
     """Answers of one asker under `root`.
@@ -179,14 +176,14 @@ class Known:
         return found
 
 
-def parts(texts, lengths):
-    """Cuts texts (indices) into parts of texts of about one length, longest first.
+def parts(texts, lengths, size):
+    """Cuts texts (indices) into parts of `size` texts of about one length, longest first.
 
     The cut depends on nothing but which texts are asked, so a run that was killed goes on with the
     same parts, and ends in the same bytes.
     """
     order = texts[np.lexsort((texts, -lengths[texts]))]
-    return [order[start : start + PART_TEXTS] for start in range(0, len(order), PART_TEXTS)]
+    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def canonical(value):

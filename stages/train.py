@@ -41,7 +41,8 @@ def cross_entropy(outputs, labels, num_items_in_batch=None):
 
 
 def encode(tokenizer, texts, max_tokens):
-    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"]
+    # tokenizers fail on no texts, which is what a validation part may hold
+    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"] if texts else []
 
 
 def load_base(folder, names, device):
@@ -62,7 +63,10 @@ def load_base(folder, names, device):
 
 
 def fit(model, tokenizer, train, valid, settings, device, precision, folder):
-    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss."""
+    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
+
+    valid: texts that only watch the loss; it may hold none.
+    """
     import transformers
     from datasets import Dataset
 
@@ -76,7 +80,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         warmup_steps=round(settings.warmup * steps),
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        eval_strategy="epoch",
+        eval_strategy="epoch" if valid["labels"] else "no",
         logging_steps=max(1, steps // 50),
         save_strategy="no",
         report_to="none",
@@ -90,7 +94,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         model=model,
         args=arguments,
         train_dataset=Dataset.from_dict(train),
-        eval_dataset=Dataset.from_dict(valid),
+        eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
         compute_loss_func=cross_entropy,
     )
@@ -195,10 +199,12 @@ def main(argv=None):
     write_table(
         args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts
     )
-    speed.record("train", len(train["labels"]) * settings.epochs, seconds)
+    steps = log[-1]["step"]
+    speed.record("train", len(train["labels"]) * settings.epochs, seconds, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
+    unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
     say(
-        f"train: {len(train['labels'])} texts x {settings.epochs} epochs in {seconds:.0f} s, loss on the teacher's unseen labels {losses[-1]:.3f}"
+        f"train: {len(train['labels'])} texts x {settings.epochs} epochs, {steps} steps in {seconds:.0f} s{unseen}"
     )
 
 

@@ -73,7 +73,7 @@ BAD_PARAMS = {
     ),
     "sha256": (
         changed("fetch", "base", "sha256", value="abc"),
-        "fetch.base.sha256: must match pattern '^[0-9a-f]{64}$', found 'abc'",
+        "fetch.base.sha256: must be 64 hex digits, found 'abc'",
     ),
     "template without the text": (
         changed("score", "templates", 0, "chat", value="Is it good?"),
@@ -223,13 +223,17 @@ BAD_SOURCES = {
         {},
         "{path}: row 4: rating must be a number, found 'high'",
     ),
-    "no such column": (ROWS, {"text": "body"}, "{path}: must have a column 'body', found line, rating, text"),
+    "no such column": (
+        ROWS,
+        {"text": "body"},
+        "{path}: row 1: must have a column 'body', found line, rating, text",
+    ),
     "a row that is too short": (
         ROWS + "4\n",
         {},
-        "{path}: not a readable tsv file (CSV parse error: Row #4: Expected 3 columns, got 1: 4)",
+        "{path}: row 4: must have 3 columns (line, rating, text), found 1",
     ),
-    "empty": ("", {}, "{path}: not a readable tsv file (Empty CSV file)"),
+    "empty": ("", {}, "{path}: row 1: must hold texts, found an empty file"),
 }
 
 

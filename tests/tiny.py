@@ -132,3 +132,145 @@ def wheel(folder, name, version, files):
     path = Path(folder, f"{name}-{version}-py3-none-any.whl")
     path.write_bytes(sink.getvalue())
     return path, hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+NLI = ("deberta", "deberta-v2", "roberta", "bart", "modernbert")
+
+
+def pair_tokenizer(form):
+    """A byte-level BPE tokenizer that joins pairs as BERT ("bert") or RoBERTa ("roberta") does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "<pad>", "</s>", "[MASK]"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text for _, text in sentences(300)] + ["This example is about."], trainer)
+    pair = {"bert": "<s>:0 $A:0 </s>:0 $B:1 </s>:1", "roberta": "<s>:0 $A:0 </s>:0 </s>:0 $B:0 </s>:0"}[form]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s>:0 $A:0 </s>:0", pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    names = ["input_ids", "token_type_ids", "attention_mask"] if form == "bert" else ["input_ids", "attention_mask"]  # fmt: skip
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        bos_token="<s>",
+        cls_token="<s>",
+        eos_token="</s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        mask_token="[MASK]",
+        model_input_names=names,
+        model_max_length=96,
+    )
+
+
+def nli_model(folder, family, labels=("contradiction", "neutral", "entailment"), seed=0):
+    """A sequence classifier of random weights with the given labels, of one of the families of NLI."""
+    import torch
+    import transformers
+
+    tokenizer = pair_tokenizer("bert" if family.startswith("deberta") else "roberta")
+    torch.manual_seed(seed)
+    common = {
+        "vocab_size": len(tokenizer),
+        "max_position_embeddings": 104,
+        "pad_token_id": 1,
+        "bos_token_id": 0,
+        "eos_token_id": 2,
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: number for number, name in enumerate(labels)},
+    }
+    layers = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+    relative = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"]}
+    more = {
+        "deberta": {**layers, **relative, "type_vocab_size": 2, "max_relative_positions": 16},
+        "deberta-v2": {**layers, **relative, "type_vocab_size": 0, "position_buckets": 8, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
+        "roberta": {**layers, "type_vocab_size": 1},
+        "bart": {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 2},
+        "modernbert": {**layers, "cls_token_id": 0, "sep_token_id": 2, "global_attn_every_n_layers": 2, "local_attention": 16},
+    }[family]  # fmt: skip
+    config = transformers.AutoConfig.for_model(family, **common, **more)
+    model = transformers.AutoModelForSequenceClassification.from_config(config)
+    for weight in model.parameters():
+        if weight.dim() > 1:
+            torch.nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def causal_family(folder, family, seed=0, **more):
+    """A causal model of random weights: llama, gpt2, gemma2 (capped logits, a window) or mamba."""
+    import torch
+    import transformers
+
+    tokenizer = byte_tokenizer()
+    torch.manual_seed(seed)
+    common = {"vocab_size": len(tokenizer), "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+    layers = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    shape = {
+        "llama": {**layers, "num_key_value_heads": 2, "max_position_embeddings": 512},
+        "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256},
+        "gemma2": {**layers, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 16, "final_logit_softcapping": 3.0, "max_position_embeddings": 512},
+        "mistral": {**layers, "num_key_value_heads": 2, "sliding_window": 16, "max_position_embeddings": 512},
+        "mamba": {"hidden_size": 32, "state_size": 4, "num_hidden_layers": 2},
+    }[family]  # fmt: skip
+    config = transformers.AutoConfig.for_model(family, **common, **{**shape, **more})
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    for name, weight in model.named_parameters():
+        if weight.dim() == 2 and "A_log" not in name:
+            torch.nn.init.normal_(weight, std=0.2)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return Path(folder)
+
+
+def encoder(folder, pooling=None, dense=False, seed=0):
+    """A two-layer BERT of random weights, with the files of sentence-transformers where `pooling` is given."""
+    import json
+
+    import safetensors.torch
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = Path(folder)
+    tokenizer = pair_tokenizer("bert")
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=96,
+        initializer_range=0.3,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if pooling:
+        steps = [("", "Transformer"), ("1_Pooling", "Pooling")]
+        (folder / "1_Pooling").mkdir()
+        flags = {f"pooling_mode_{name}": name == pooling for name in ("cls_token", "mean_tokens", "max_tokens", "lasttoken")}  # fmt: skip
+        about = {"word_embedding_dimension": 32, **flags, "include_prompt": True}
+        (folder / "1_Pooling/config.json").write_text(json.dumps(about))
+        if dense:
+            steps.append(("2_Dense", "Dense"))
+            (folder / "2_Dense").mkdir()
+            about = {"in_features": 32, "out_features": 8, "bias": True, "activation_function": "torch.nn.modules.activation.Tanh"}  # fmt: skip
+            (folder / "2_Dense/config.json").write_text(json.dumps(about))
+            weights = {"linear.weight": torch.randn(8, 32), "linear.bias": torch.randn(8)}
+            safetensors.torch.save_file(weights, folder / "2_Dense/model.safetensors")
+        steps.append((f"{len(steps)}_Normalize", "Normalize"))
+        modules = [
+            {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{name}"}
+            for number, (path, name) in enumerate(steps)
+        ]
+        (folder / "modules.json").write_text(json.dumps(modules))
+    return folder

@@ -1,15 +1,28 @@
 """A causal language model as teacher: a class scores the log-likelihood of its words as the answer.
 
-The prompt asks about the text; the words of each class stand in the place of the answer, and the
-score of a class is the sum of the log-probabilities of its tokens (Brown et al. 2020, "Language
-Models are Few-Shot Learners", section 2.4).
+The prompt asks about the text; the words of each class stand in the place of the answer, all their
+tokens are scored (Brown et al. 2020, "Language Models are Few-Shot Learners", section 2.4), and what
+they score behind the same template with an empty text is taken off:
+
+    score = log P(words | template with the text) - log P(words | template with an empty text)
+
+That is domain-conditional PMI of Holtzman et al. 2021 ("Surface Form Competition: Why the Highest
+Probability Answer Isn't Always Right", section 4), with the empty template as domain premise. Long or
+rare words are unlikely in both places, so neither their length nor their frequency decides who wins.
+(A mean per token, as Brown et al. also use, would shrink what the text has to say about long words.)
+What is taken off is one number for each template and class, the same for all texts and independent of
+the other classes; prior matching, which fits just such numbers, gives the same with and without it.
 
 Equal work is done once. The fixed head of a prompt goes through the model once, and its keys and
 values serve every text. Templates with the same head share the text: the tokens of all their
 endings and of all class words form a tree behind it, and one forward pass reads that tree, each
 token attending to its own ancestors only (the tree attention of Miao et al. 2024, "SpecInfer").
+Not every model can be read that way (state-space models have no keys to share, some cap or scale
+their logits, some attend within a window): when a model is loaded, a probe compares this path with the
+model's own forward pass, and where they differ every prompt goes through the model by itself.
 """
 
+import inspect
 import re
 from dataclasses import dataclass
 
@@ -18,9 +31,22 @@ import torch
 
 from nolabels import models
 from nolabels.stage import UserError
-from nolabels.teachers import Answers, cut_texts, token_batches
+from nolabels.teachers import Teacher, token_batches, wrong_kind
 
 SENTINEL = "\u2402TEXT\u2403"
+# how far the shared path may be from the plain one: absolute and relative; bfloat16 log-likelihoods
+# move by some tenths with the shape of a batch, a model that cannot be shared is off by whole units
+TOLERANCE = {"float32": (1e-3, 1e-4), "bfloat16": (0.5, 0.05)}
+# what a model raises that does not know positions, a mask for each token, or keys and values
+CANNOT_SHARE = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -48,33 +74,41 @@ class Tree:
     reads: list[list[tuple[list[int], tuple[int, ...]]]]
 
 
-class Likelihood:
+class Likelihood(Teacher):
     """Scores texts with the causal model in `folder` (safetensors or GGUF).
 
-    precision: "float32" or "bfloat16"; max_tokens: tokens of the text that are read (a longer text
-    is cut at its end, the question never); batch_tokens: padded tokens in one forward pass.
-    Raises UserError if the folder holds no causal model, or if a chat template is asked of a
-    tokenizer that has none.
+    precision: "float32" or "bfloat16"; reading: teachers.Reading; batch_tokens: padded tokens in one
+    forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked
+    of a tokenizer that has none.
     """
 
     kind = "likelihood"
 
-    def __init__(self, folder, *, device, precision, max_tokens, batch_tokens=1536):
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=1536):
         found = models.architectures(folder)
         if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in found):
-            raise UserError(
-                f"params.yaml: score.kind: likelihood needs a causal language model, found {', '.join(found) or 'no architecture'} in {folder}"
-            )
+            raise wrong_kind(self.kind, "a causal language model", found, folder)
         self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
         self.parameters = self.model.num_parameters()
         output = self.model.get_output_embeddings()
         self.output = output.weight.detach().float(), None if output.bias is None else output.bias.float()
+        # in float32 always: bfloat16 logits come in steps of an eighth, and texts would tie
+        output.register_forward_hook(
+            lambda module, given, result: torch.nn.functional.linear(given[0].float(), *self.output)
+        )
         self.device = device
-        self.max_tokens = max_tokens
+        self.reading = reading
         self.batch_tokens = batch_tokens
         special = [re.escape(token) for token in self.tokenizer.all_special_tokens if len(token) > 1]
         self.special = re.compile("|".join(special)) if special else None
-        self.heads = {}
+        self.positions = getattr(self.model.config, "max_position_embeddings", None)
+        # a prompt without any token begins like a document
+        first = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, 0)
+        self.start = [next(token for token in first if token is not None)]
+        forward = inspect.signature(self.model.forward).parameters
+        self.picks = "logits_to_keep" in forward  # whether the model can leave logits out
+        self.heads, self.premises = {}, {}
+        self.shares = self.can_share(*TOLERANCE[precision])
 
     # ------------------------------------------------------------------ prompts
 
@@ -106,7 +140,7 @@ class Likelihood:
             if whole[: len(base)] != base or len(whole) == len(base):
                 raise UserError(
                     f"params.yaml: score.templates: {{class}} must be a word of its own; the tokenizer "
-                    f"joins {word!r} to what stands before it in {template!r}"
+                    f"joins {word!r} to what stands before it in {template.plain or template.answer!r}"
                 )
             ids.append(tuple(whole[len(base) :]))
         return Prompt(before, start, tuple(ids), special)
@@ -123,37 +157,125 @@ class Likelihood:
 
     # ------------------------------------------------------------------ scoring
 
-    def ask(self, texts, templates, words):
-        """N texts, T templates, K class words -> Answers (N x T x K).
-
-        Texts of about the same length should come together: a batch is padded to its longest.
-        """
-        texts, tokens, cut = cut_texts(self.tokenizer, [self.clean(text) for text in texts], self.max_tokens)
+    def score(self, texts, templates, words):
+        """See Teacher.score."""
         prompts = [self.prompt(template, words) for template in templates]
-        scores = np.zeros((len(texts), len(prompts), len(words)), np.float32)
+        key = tuple(prompts)
+        if key not in self.premises:
+            self.premises[key] = self.loglikelihoods([""], prompts)[0]
+        return self.loglikelihoods(texts, prompts) - self.premises[key], None, None
+
+    def loglikelihoods(self, texts, prompts):
+        """N texts, T prompts -> N x T x K log-likelihoods of the class words (float32)."""
+        scores = np.zeros((len(texts), len(prompts), len(prompts[0].words)), np.float32)
         groups = {}
         for index, prompt in enumerate(prompts):
             groups.setdefault((prompt.head, prompt.special), []).append(index)
         for (head, special), members in groups.items():
             rows = [
-                self.encode([head + text + prompts[index].tail for text in texts], special)
+                [
+                    ids or self.start
+                    for ids in self.encode([head + text + prompts[index].tail for text in texts], special)
+                ]
                 for index in members
             ]
-            stem, keys = self.head(head, special)
-            shared = min(shared_length(stem, ids) for ids in zip(*rows, strict=True) for ids in ids)
-            trees = [
-                grow_tree([ids[shared:] for ids in group], [prompts[index].words for index in members])
-                for group in zip(*rows, strict=True)
-            ]
-            for batch in token_batches([len(tree.ids) for tree in trees], self.batch_tokens):
-                scores[np.ix_(batch, members)] = self.forward([trees[index] for index in batch], keys, shared)
-        count = len(templates)
-        return Answers(
-            scores,
-            None,
-            np.repeat(np.asarray(tokens, np.int32)[:, None], count, 1),
-            np.repeat(np.asarray(cut, bool)[:, None], count, 1),
+            words = [prompts[index].words for index in members]
+            self.check_room(rows, words)
+            read = self.read_shared if self.shares else self.read_plain
+            scores[:, members] = read(rows, words, head, special)
+        return scores
+
+    def check_room(self, rows, words):
+        """Raises UserError where a prompt and its longest class words are more than the model holds."""
+        longest = max(
+            len(ids) + max(map(len, classes)) - 1
+            for group, classes in zip(rows, words, strict=True)
+            for ids in group
         )
+        if self.positions is not None and longest > self.positions:
+            limit = self.reading.max_tokens
+            raise UserError(
+                f"params.yaml: score.max_tokens: must be at most {max(0, limit - (longest - self.positions))} "
+                f"for this model, which holds {self.positions} tokens, question and class words included, found {limit}"
+            )
+
+    def can_share(self, absolute, relative):
+        """Whether the shared path gives what the model's own forward pass gives.
+
+        Asked with two texts, a short one and one of max_tokens, and two templates with the same head
+        and class words of one and of two tokens: windows and long-range position schemes show there.
+        """
+        one, two, three, *_ = self.encode([" one two three four"], special=False)[0]
+        prompts = [
+            Prompt("Text: ", tail, ((one, two), (one, three), (three,)), True)
+            for tail in ("\nTopic:", "\nThe topic is")
+        ]
+        limit = min(self.reading.max_tokens, (self.positions or 10**6) // 2)
+        long = " ".join(str(number) for number in range(limit))
+        spans = self.spans([long])[0]
+        texts = ["A town.", long[: spans[min(limit, len(spans)) - 1][1]]]
+        rows = [self.encode([prompt.head + text + prompt.tail for text in texts], True) for prompt in prompts]
+        asked = rows, [prompt.words for prompt in prompts], prompts[0].head, True
+        try:
+            shared = self.read_shared(*asked)
+        except CANNOT_SHARE:
+            return False
+        return bool(np.allclose(shared, self.read_plain(*asked), atol=absolute, rtol=relative))
+
+    def read_shared(self, rows, words, head, special):
+        """T x N prompts (token ids) with one head, T x K class words -> N x T x K log-likelihoods."""
+        scores = np.zeros((len(rows[0]), len(rows), len(words[0])), np.float32)
+        stem, keys = self.head(head, special)
+        shared = min(shared_length(stem, ids) for group in rows for ids in group)
+        # a prompt's last token is read for its prediction, so at least one is left outside the head
+        shared = min(shared, min(len(ids) for group in rows for ids in group) - 1)
+        trees = [grow_tree([ids[shared:] for ids in group], words) for group in zip(*rows, strict=True)]
+        for batch in token_batches([len(tree.ids) for tree in trees], self.batch_tokens):
+            scores[batch] = self.forward([trees[index] for index in batch], keys, shared)
+        return scores
+
+    @torch.inference_mode()
+    def read_plain(self, rows, words, head, special):
+        """The same by the model's own forward pass, one sequence for each prompt and branch of words."""
+        scores = np.zeros((len(rows[0]), len(rows), len(words[0])), np.float32)
+        sequences, reads = [], []
+        for template, (group, classes) in enumerate(zip(rows, words, strict=True)):
+            branches = {}
+            # words that go on in the same way are read together; the last token is predicted only
+            for number in sorted(range(len(classes)), key=lambda number: -len(classes[number])):
+                word = classes[number]
+                stem = next((path for path in branches if path[: len(word) - 1] == word[:-1]), word[:-1])
+                branches.setdefault(stem, []).append(number)
+            for text, ids in enumerate(group):
+                for branch, members in branches.items():
+                    sequences.append([*ids, *branch])
+                    reads.append((text, template, len(ids) - 1, members))
+        for batch in token_batches([len(ids) for ids in sequences], self.batch_tokens):
+            width = len(sequences[batch[0]])
+            ids = np.zeros((len(batch), width), np.int64)
+            mask = np.zeros((len(batch), width), np.int64)
+            for row, index in enumerate(batch):
+                ids[row, : len(sequences[index])] = sequences[index]
+                mask[row, : len(sequences[index])] = 1
+            wanted = sorted(
+                {place for index in batch for place in range(reads[index][2], len(sequences[index]))}
+            )
+            columns = {place: number for number, place in enumerate(wanted)} if self.picks else range(width)
+            kept = {"logits_to_keep": torch.tensor(wanted, device=self.device)} if self.picks else {}
+            logprobs = self.model(
+                input_ids=torch.from_numpy(ids).to(self.device),
+                attention_mask=torch.from_numpy(mask).to(self.device),
+                use_cache=False,
+                **kept,
+            ).logits.float().log_softmax(-1).cpu().numpy()  # fmt: skip
+            for row, index in enumerate(batch):
+                text, template, start, members = reads[index]
+                for number in members:
+                    scores[text, template, number] = sum(
+                        logprobs[row, columns[start + step], token]
+                        for step, token in enumerate(words[template][number])
+                    )
+        return scores
 
     def head(self, head, special):
         """Token ids that every prompt with this head begins with, and their keys and values."""
@@ -164,10 +286,8 @@ class Likelihood:
             keys = None
             if ids:
                 with torch.inference_mode():
-                    cache = self.model(
-                        input_ids=torch.tensor([ids], device=self.device),
-                        use_cache=True,
-                        logits_to_keep=1,
+                    cache = self.model.base_model(
+                        input_ids=torch.tensor([ids], device=self.device), use_cache=True
                     ).past_key_values
                 keys = [(layer.keys, layer.values) for layer in cache.layers]
             self.heads[head, special] = ids, keys
@@ -226,7 +346,6 @@ class Likelihood:
         )
         index = {place: number for number, place in enumerate(places)}
         rows, columns = zip(*places, strict=True)
-        # in float32 always: bfloat16 logits come in steps of an eighth, and texts would tie
         logits = torch.nn.functional.linear(hidden[list(rows), list(columns)].float(), *self.output)
         logprobs = (logits - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
         return np.array(

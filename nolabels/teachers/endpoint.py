@@ -1,0 +1,376 @@
+"""A served language model as teacher, by the OpenAI completions protocol with log-probabilities.
+
+The score of a class is what the likelihood teacher gives for the same model and a plain template: the
+log-probability of its words behind the template with the text, less the same with an empty text. The
+chat form of a model is the server's secret, so its marks, where they are wanted, stand in the template.
+
+What is sent, to POST {url}/completions:
+
+    {"model": …, "prompt": template with text and class words, "echo": true, "logprobs": 1,
+     "max_tokens": 1, "temperature": 0}
+
+`choices[0].logprobs` holds the prompt's `tokens` and their `token_logprobs`; the class words are the
+last of them, before the one token that the server had to add (`usage.completion_tokens`). vLLM and the
+server of llama-cpp-python answer so. llama.cpp's own llama-server refuses `echo`; there each token of
+the words is asked for by itself, behind token ids from its POST /tokenize:
+
+    {"model": …, "prompt": [ids], "logprobs": 1, "max_tokens": 1, "temperature": 0,
+     "logit_bias": [[id, 1000]]}
+
+The bias makes the server choose that token; the log-probability it tells is that of the model before
+any bias or sampling (`post_sampling_probs` is false there unless asked for).
+"""
+
+import email.utils
+import json
+import os
+import re
+import threading
+import time
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from pathlib import Path
+
+import numpy as np
+import requests
+
+from nolabels.stage import UserError
+from nolabels.teachers import Teacher, wrong_kind
+
+FILE = "endpoint.json"  # what `fetch` writes into the teacher's folder: url and model
+FIRST_WAIT = 0.5  # seconds before the second try; each further wait is twice as long
+LONGEST_WAIT = 60.0
+LONGEST_RETRY_AFTER = 600.0  # a server that wants more is taken for one that does not answer
+FORCE = 1000  # added to a logit that llama-server is to choose
+
+
+class Stopped(Exception):
+    """Another question has failed for good, so this one is not asked."""
+
+
+class NoEcho(Exception):
+    """The server does not tell the log-probabilities of a prompt."""
+
+
+class Endpoint(Teacher):
+    """Asks the server that `folder`/endpoint.json names.
+
+    served: params.Served; reading: teachers.Reading. Connections that fail, 429 and 5xx are tried
+    again, after twice the time at each try or what Retry-After says; what cannot get better (401, 403,
+    404, other 4xx) ends the run at once. The key is read from the environment, sent in the header, and
+    taken out of every message. Raises UserError where the folder names no endpoint or the key is not
+    there.
+    """
+
+    kind = "endpoint"
+    parameters = None
+
+    def __init__(self, folder, *, served, reading):
+        path = Path(folder, FILE)
+        if not path.exists():
+            raise wrong_kind(self.kind, f"an {FILE}, which fetch.teacher with an endpoint makes", [], folder)
+        about = json.loads(path.read_text(encoding="utf-8"))
+        self.url, self.model = about["endpoint"].rstrip("/"), about["model"]
+        self.served, self.reading = served, reading
+        self.key = os.environ.get(served.key_env, "").strip() if served.key_env else None
+        if served.key_env and not (self.key and self.key.isascii() and self.key.isprintable()):
+            found = "something that no header can hold" if self.key else "nothing"
+            raise UserError(
+                f"params.yaml: runtime.endpoint.key_env: the environment variable {served.key_env} must hold the key, found {found}"
+            )
+        self.pace = Pace(served.requests_per_minute)
+        self.local = threading.local()
+        self.stopped = threading.Event()
+        self.echoes = None
+        self.endings, self.premises = {}, {}
+
+    # ------------------------------------------------------------------ scoring
+
+    def clean(self, text):
+        """The text with marks like <|im_end|> taken apart, so that no text ends its own turn."""
+        return re.sub(r"<(?=[|\uff5c])", "< ", text.strip())
+
+    def spans(self, texts):
+        """See Teacher.spans; the server is asked, since it alone knows its tokens."""
+        return [locate(text, found) for text, found in zip(texts, self.each(self.pieces, texts), strict=True)]
+
+    def score(self, texts, templates, words):
+        """See Teacher.score."""
+        asked = [(template.plain, word) for template in templates for word in words]
+        self.learn(asked)
+        new = [pair for pair in asked if pair not in self.premises]
+        self.premises.update(zip(new, self.each(self.one, [("", *pair) for pair in new]), strict=True))
+        found = self.each(self.one, [(text, *pair) for text in texts for pair in asked])
+        scores = np.array(found, np.float64).reshape(len(texts), len(asked))
+        scores -= np.array([self.premises[pair] for pair in asked])
+        return scores.reshape(len(texts), len(templates), len(words)).astype(np.float32), None, None
+
+    def learn(self, asked):
+        """The tokens of each class's words at the end of each template, in `endings`.
+
+        Raises UserError where the server's tokenizer joins them to what stands before them.
+        """
+        new = [pair for pair in asked if pair not in self.endings]
+        anchors = [parts(*pair) for pair in new]
+        starts = list(dict.fromkeys(start or "." for _, start, _ in anchors))
+        known = dict(zip(starts, self.each(self.tokens, starts), strict=True))
+        plain = [known[start or "."] for _, start, _ in anchors]
+        whole = self.each(self.tokens, [(start or ".") + ending for _, start, ending in anchors])
+        for pair, base, full in zip(new, plain, whole, strict=True):
+            if full[: len(base)] != base or len(full) == len(base):
+                raise UserError(
+                    "params.yaml: score.templates: {class} must be a word of its own; the server's tokenizer "
+                    f"joins {pair[1]!r} to what stands before it in {pair[0]!r}"
+                )
+            self.endings[pair] = full[len(base) :]
+
+    def one(self, question):
+        """Log-likelihood of the class words: (text, template, words) -> a number."""
+        text, template, word = question
+        before, start, ending = parts(template, word)
+        tokens = self.endings[template, word]
+        if self.echo_works():
+            pieces, logprobs = self.echo(before + text + start + ending)
+            count = len(tokens)
+            if pieces[-count:] != tokens:  # joined in another way here: what reaches into the words counts
+                count = reaching(pieces, len(ending))
+            # a text's very first token follows nothing, and has no probability
+            return sum(logprob or 0.0 for logprob in logprobs[-count:])
+        ids = self.tokenize(before + text + start, special=True)
+        total = 0.0
+        for step, token in enumerate(tokens):
+            total += self.forced([*ids, *tokens[:step]], token)
+        return total
+
+    def tokens(self, text):
+        """The tokens of a text: its pieces where the server echoes, ids where not."""
+        return self.echo(text)[0] if self.echo_works() else self.tokenize(text, special=False)
+
+    def pieces(self, text):
+        """The tokens of a text as pieces of it."""
+        if not text:
+            return []
+        if self.echo_works():
+            return self.echo(text)[0]
+        found = self.tokenize(text, special=False, with_pieces=True)
+        # bytes of a character that is more than one token come as a list
+        return [token["piece"] if isinstance(token["piece"], str) else "" for token in found]
+
+    # ------------------------------------------------------------------ the protocol
+
+    def echo_works(self):
+        """Whether the server tells log-probabilities of the prompt; asked once."""
+        if self.echoes is None:
+            try:
+                self.echo("a b")
+                self.echoes = True
+            except NoEcho:
+                try:
+                    self.tokenize("a b", special=False)
+                except UserError as error:
+                    raise self.mute() from error
+                self.echoes = False
+        return self.echoes
+
+    def mute(self):
+        return UserError(
+            f"{self.url}: must tell log-probabilities, of an echoed prompt (vLLM, llama-cpp-python) or of a "
+            "biased token (llama-server), found neither"
+        )
+
+    def echo(self, prompt):
+        """Pieces of the prompt and their log-probabilities (the first may be None)."""
+        answer = self.post(
+            f"{self.url}/completions",
+            {"model": self.model, "prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0},
+        )  # fmt: skip
+        found = logprobs_of(answer)
+        pieces, logprobs = found.get("tokens"), found.get("token_logprobs")
+        made = (answer.get("usage") or {}).get("completion_tokens", 1)
+        if not pieces or not logprobs or len(pieces) <= made:
+            raise NoEcho if self.echoes is None else self.mute()
+        end = len(pieces) - made
+        return pieces[:end], logprobs[:end]
+
+    def tokenize(self, text, special, with_pieces=False):
+        """Token ids of a text, by llama-server's own tokenizer; with_pieces: [{"id", "piece"}]."""
+        answer = self.post(
+            f"{self.url.removesuffix('/v1')}/tokenize",
+            {"content": text, "add_special": special, "parse_special": True, "with_pieces": with_pieces},
+        )
+        return answer["tokens"]
+
+    def forced(self, ids, token):
+        """Log-probability of one token behind others."""
+        answer = self.post(
+            f"{self.url}/completions",
+            {"model": self.model, "prompt": ids, "logprobs": 1, "max_tokens": 1, "temperature": 0, "logit_bias": [[token, FORCE]]},
+        )  # fmt: skip
+        found = (logprobs_of(answer).get("content") or [{}])[0]
+        if found.get("id") != token or found.get("logprob") is None:
+            raise self.mute()
+        return found["logprob"]
+
+    def each(self, function, items):
+        """function(item) for each, as many at a time as runtime.endpoint.concurrency says; in order."""
+        if not items:
+            return []
+        self.echo_works()
+
+        def guarded(item):
+            try:
+                return function(item)
+            except Exception:
+                self.stopped.set()
+                raise
+
+        with ThreadPoolExecutor(self.served.concurrency) as pool:
+            waiting = [pool.submit(guarded, item) for item in items]
+            try:
+                wait(waiting, return_when=FIRST_EXCEPTION)
+            finally:  # also when a person interrupts: what is under way is not tried again
+                if not all(future.done() for future in waiting):
+                    self.stopped.set()
+                    pool.shutdown(wait=True, cancel_futures=True)
+        errors = [future.exception() for future in waiting if not future.cancelled() and future.exception()]
+        for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
+            raise error
+        return [future.result() for future in waiting]
+
+    def post(self, url, body):
+        """The server's answer (JSON). Raises UserError where there is none, NoEcho where echo is refused."""
+        pause, told, reason = FIRST_WAIT, None, ""
+        for attempt in range(self.served.retries + 1):
+            if attempt:
+                self.pace.hold(pause if told is None else told)
+                pause = min(2 * pause, LONGEST_WAIT)
+            self.pace.wait(self.stopped)
+            if self.stopped.is_set():
+                raise Stopped
+            told = None
+            try:
+                answer = self.session().post(
+                    url, json=body, timeout=self.served.timeout_seconds, allow_redirects=False
+                )
+                if answer.status_code == 200:
+                    return answer.json()
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
+                reason = "no connection, or it broke or took too long"
+                continue
+            except requests.JSONDecodeError:
+                reason = "an answer that is not JSON"
+                continue
+            except requests.RequestException as error:
+                raise UserError(f"{url}: cannot be asked ({type(error).__name__})") from None
+            self.refused(url, answer, echo="echo" in body)
+            reason = f"status {answer.status_code}"
+            told = retry_after(answer.headers.get("Retry-After"))
+            if told is not None and told > LONGEST_RETRY_AFTER:
+                break
+        raise UserError(f"{url}: must answer, found {reason} (tried {attempt + 1} times)")
+
+    def refused(self, url, answer, echo):
+        """Raises where an answer will not get better by asking again."""
+        status = answer.status_code
+        message = self.safe(" ".join(answer.text.split()))[:200]
+        if status in (401, 403):
+            name = self.served.key_env
+            how = f"the key in {name}" if name else "being asked without a key (runtime.endpoint.key_env)"
+            raise UserError(f"{url}: refused {how} (status {status})")
+        if status == 404:
+            raise UserError(f"{url}: knows no such address, or no model {self.model!r} (status 404)")
+        if echo and status in (400, 422, 500, 501) and "echo" in message.lower():
+            raise NoEcho
+        if status != 429 and status < 500:
+            raise UserError(f"{url}: refused the question (status {status}): {message}")
+
+    def safe(self, message):
+        return message.replace(self.key, "***") if self.key else message
+
+    def session(self):
+        """A session for each thread, so that connections are kept open."""
+        if not hasattr(self.local, "session"):
+            self.local.session = requests.Session()
+            # set as `auth`, the header wins over a .netrc file's
+            self.local.session.auth = self.authorize
+        return self.local.session
+
+    def authorize(self, request):
+        if self.key:
+            request.headers["Authorization"] = f"Bearer {self.key}"
+        return request
+
+
+class Pace:
+    """When the next request may go: at most `per_minute` of them, evenly spaced, and after each hold."""
+
+    def __init__(self, per_minute):
+        self.gap = 60 / per_minute if per_minute else 0.0
+        self.next = 0.0
+        self.lock = threading.Lock()
+
+    def wait(self, stopped):
+        with self.lock:
+            now = time.monotonic()
+            at = max(now, self.next)
+            self.next = at + self.gap if self.gap else self.next
+        stopped.wait(at - now)
+
+    def hold(self, seconds):
+        """Nobody asks for so long: a server that is overloaded is left alone by all."""
+        with self.lock:
+            self.next = max(self.next, time.monotonic() + seconds)
+
+
+def parts(template, words):
+    """Template and class words -> what stands before the text, behind it, and the words as they end it.
+
+    White space before the words belongs to them, since tokenizers join it to what follows.
+    """
+    before, after = template.split("{text}")
+    tail, end = after.split("{class}")
+    start = tail.rstrip()
+    return before, start, tail[len(start) :] + words + end
+
+
+def logprobs_of(answer):
+    """What an answer tells about its first choice's tokens; {} where it tells nothing."""
+    return (answer.get("choices") or [{}])[0].get("logprobs") or {}
+
+
+def reaching(pieces, length):
+    """How many of the last pieces hold the last `length` characters."""
+    held, count = 0, 0
+    while held < length and count < len(pieces):
+        count += 1
+        held += len(pieces[-count])
+    return count
+
+
+def locate(text, pieces):
+    """Where each piece of a text begins and ends.
+
+    One that is no part of the text has no length: a share of a character's bytes, or, before all
+    others, a mark of the beginning, which is left out.
+    """
+    found, place = [], 0
+    for piece in pieces:
+        # a character whose bytes are several tokens shows in none of them: look a little further on
+        at = text.find(piece, place, place + len(piece) + 8) if piece else -1
+        if at >= 0:
+            found.append((at, at + len(piece)))
+            place = at + len(piece)
+        elif found:
+            found.append((place, place))
+    return found
+
+
+def retry_after(value):
+    """Seconds that a Retry-After header asks for (a number or a date), or None."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\d+", value.strip()):
+        return float(value)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None

@@ -1,0 +1,150 @@
+"""A natural-language-inference model as teacher: does the text entail "This example is CLASS."?
+
+The text is the premise, the template with the words of a class the hypothesis; the score of the class
+is the logit of entailment (Yin, Hay and Roth 2019, "Benchmarking Zero-shot Text Classification").
+Scores are those of transformers.pipeline("zero-shot-classification"): softmax over the classes of
+`score` is its answer for one label, softmax over `score` and `against` of each class its answer for
+several (multi_label=True).
+"""
+
+import itertools
+
+import numpy as np
+import torch
+
+from nolabels import models
+from nolabels.stage import UserError, say
+from nolabels.teachers import Teacher, token_batches, wrong_kind
+
+
+class Entailment(Teacher):
+    """Scores texts with the sequence classifier in `folder`, trained on NLI (safetensors).
+
+    Its labels may have any order; the first whose name begins with "entail", in any case, is
+    entailment. What a class competes with when it is judged by itself is what the pipeline takes: the
+    first label, or the last where entailment is the first; that is contradiction in every usual order
+    of three labels and "not entailment" in two, and a line says so where it is another. A model of
+    one label has nothing to compete with: `against` is NaN.
+
+    reading: teachers.Reading; a text that is longer than the model and its hypothesis leave room for
+    is cut, as the pipeline does, and the hypothesis never; batch_tokens: padded tokens in one forward
+    pass. Raises UserError where the model is no sequence classifier or has no entailment label.
+    """
+
+    kind = "entailment"
+
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=4096):
+        found = models.architectures(folder)
+        if not any(name.endswith("ForSequenceClassification") for name in found):
+            raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
+        self.model, self.tokenizer = models.load(
+            folder, "SequenceClassification", device=device, precision=precision
+        )
+        labels = self.model.config.label2id
+        self.entailment = next((i for name, i in labels.items() if name.lower().startswith("entail")), None)
+        if self.entailment is None:
+            raise wrong_kind(self.kind, "a model with an entailment label", [", ".join(labels)], folder)
+        self.against = -1 if self.entailment == 0 else 0
+        rival = self.model.config.id2label[range(len(labels))[self.against]]
+        if len(labels) > 1 and rival.lower().startswith("neutral"):
+            say(
+                f"score: note: a class judged by itself competes with {rival!r}, as in transformers' pipeline"
+            )
+        self.parameters = self.model.num_parameters()
+        self.device = device
+        self.reading = reading
+        self.batch_tokens = batch_tokens
+        if self.tokenizer.pad_token is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token
+        if self.model.config.pad_token_id is None:
+            self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.frame = Frame.of(self.tokenizer)
+        self.size = models.size(self.model, self.tokenizer)
+
+    def score(self, texts, templates, words):
+        """See Teacher.score. A pair is cut by itself, so a class's score does not hang on the others."""
+        premises = self.encode(texts)
+        hypotheses = self.encode([hypothesis(template, word) for template in templates for word in words])
+        classes, count = len(words), len(hypotheses)
+        room = [max(0, self.size - self.frame.special - len(ids)) for ids in hypotheses]
+        lengths = np.array([len(ids) for ids in premises])[:, None]
+        kept = np.minimum(lengths, room).astype(int)  # room is infinite where the model has no limit
+        totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
+        logits = np.zeros((len(texts) * count, self.model.config.num_labels), np.float32)
+        for batch in token_batches(totals, self.batch_tokens):
+            places = [divmod(index, count) for index in batch]
+            logits[batch] = self.forward(
+                [
+                    self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
+                    for text, asked in places
+                ]
+            )
+        logits = logits.reshape(len(texts), len(templates), classes, -1)
+        alone = logits.shape[-1] == 1
+        against = np.full(logits.shape[:-1], np.nan, np.float32) if alone else logits[..., self.against]
+        cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
+        return logits[..., self.entailment], against, cut
+
+    def encode(self, strings):
+        return self.tokenizer(strings, add_special_tokens=False, verbose=False)["input_ids"]
+
+    @torch.inference_mode()
+    def forward(self, pairs):
+        """B pairs (token ids, token types) -> B x labels logits."""
+        names = self.tokenizer.model_input_names
+        batch = {"input_ids": [ids for ids, _ in pairs]}
+        if "token_type_ids" in names:
+            batch["token_type_ids"] = [types for _, types in pairs]
+        inputs = self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
+        inputs = {name: inputs[name].to(self.device) for name in names if name in inputs}
+        return self.model(**inputs).logits.float().cpu().numpy()
+
+
+class Frame:
+    """How a tokenizer joins two texts: their ids with special tokens before, between and behind.
+
+    Learned from the tokenizer's own pairs, so that a text is encoded once for all its hypotheses.
+    """
+
+    def __init__(self, before, between, behind, types):
+        self.before, self.between, self.behind = before, between, behind
+        self.types = types  # of: before, premise, between, hypothesis, behind
+        self.special = len(before) + len(between) + len(behind)
+
+    @classmethod
+    def of(cls, tokenizer):
+        """Raises UserError where pairs are not two texts in a frame of special tokens."""
+        probes = ("One town.", "Two long old rivers"), ("Is it? Yes", "A!")
+        found = None
+        for left, right in probes:
+            pair = tokenizer(left, right, return_token_type_ids=True, verbose=False)
+            ids, types = pair["input_ids"], pair["token_type_ids"]
+            first, second = (
+                tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+                for text in (left, right)
+            )
+            frames = [
+                (ids[:start], ids[start + len(first) : middle], ids[middle + len(second) :])
+                for start in range(len(ids) - len(first) + 1)
+                for middle in range(start + len(first), len(ids) - len(second) + 1)
+                if ids[start : start + len(first)] == first and ids[middle : middle + len(second)] == second
+            ]
+            if not frames or (found and frames[0] != found[0]):
+                raise UserError("the teacher's tokenizer must join two texts with special tokens alone")
+            before, between, behind = frames[0]
+            edges = np.cumsum([0, len(before), len(first), len(between), len(second), len(behind)])
+            kinds = [types[start] if start < end else 0 for start, end in itertools.pairwise(edges)]
+            found = frames[0], kinds
+        return cls(*found[0], found[1])
+
+    def pair(self, premise, hypothesis):
+        """Token ids and token types of a premise and a hypothesis (token ids)."""
+        parts = self.before, premise, self.between, hypothesis, self.behind
+        ids = [token for part in parts for token in part]
+        types = [kind for part, kind in zip(parts, self.types, strict=True) for _ in part]
+        return ids, types
+
+
+def hypothesis(template, words):
+    """The template's sentence about one class."""
+    return template.hypothesis.replace("{class}", words)

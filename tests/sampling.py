@@ -1,0 +1,61 @@
+"""`sample` run on files that a test makes, in a folder of its own."""
+
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+
+from nolabels import stage
+from stages import sample
+
+ROOT = Path(__file__).parent.parent
+SMALL = {
+    "format": "csv",
+    "columns": None,
+    "text": "text",
+    "gold": None,
+    "test_file": None,
+    "method": "draw",
+    "seed": 1,
+    "pool": 1,
+    "valid": 0,
+    "test": 1,
+    "dev": 0,
+}
+
+
+def write_params(folder, **changes):
+    """params.yaml of the project with small sizes and the given keys of `sample`."""
+    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values["sample"] = SMALL | changes
+    Path(folder, "params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+
+
+def run(folder, monkeypatch, files, **changes):
+    """The stage as a process runs it, on files {name: bytes}; returns the folder of its tables."""
+    raw = Path(folder, "data/raw")
+    raw.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (raw / name).parent.mkdir(parents=True, exist_ok=True)
+        (raw / name).write_bytes(content)
+    write_params(folder, **changes)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["sample", "data/raw", "data"])
+    stage.run(sample.main)
+    return Path(folder, "data")
+
+
+def texts(data, name="pool"):
+    """{text: row} of a table."""
+    table = pq.read_table(data / f"{name}.parquet")
+    return dict(zip(table["text"].to_pylist(), table["row"].to_pylist(), strict=True))
+
+
+def answers(data):
+    """{text: class} of the test texts."""
+    gold = pq.read_table(data / "gold.parquet")
+    labels = dict(zip(gold["id"].to_pylist(), (some for (some,) in gold["labels"].to_pylist()), strict=True))
+    test = pq.read_table(data / "test.parquet")
+    rows = zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True)
+    return {text: labels[identifier] for identifier, text in rows if identifier in labels}

@@ -1,0 +1,307 @@
+"""Every form of file gives the same texts, gold and rows; text comes through as it is."""
+
+import gzip
+import hashlib
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from nolabels import params, readers
+from nolabels.texts import text_id
+from stages import sample
+from tests import sampling
+from tests.hub import parquet
+
+NAMES = {"column": "label", "names": True}
+TEXTS = [f"Text number {number}" for number in range(12)]
+LABELS = ["negative", "positive", ""] * 4
+ROWS = list(zip(TEXTS, LABELS, strict=True))
+
+
+def encoded(form, rows):
+    """The rows in one form; an absent label is what the form has for it."""
+    if form == "parquet":
+        return parquet(
+            extra=[1.5] * len(rows),
+            text=[text for text, _ in rows],
+            label=[label or None for _, label in rows],
+        )
+    if form == "jsonl":
+        return "".join(
+            json.dumps({"label": label, "text": text} if label else {"text": text}) + "\n"
+            for text, label in rows
+        ).encode()
+    if form == "txt":
+        return "".join(f"{text}\n" for text, _ in rows).encode()
+    mark = "\t" if form == "tsv" else ","
+    return "".join(f"{text}{mark}{label}\n" for text, label in [("text", "label"), *rows]).encode()
+
+
+FIRST = {"csv": 2, "tsv": 2, "jsonl": 1, "parquet": 1, "txt": 1}
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["plain", "gzipped"])
+@pytest.mark.parametrize("form", FIRST)
+def test_forms_agree(tmp_path, monkeypatch, form, zipped):
+    content = encoded(form, ROWS)
+    name = f"a.{form}.gz" if zipped else f"a.{form}"
+    keys = {"format": form, "pool": 4, "valid": 1, "test": 4, "dev": 2}
+    keys |= {"text": None} if form == "txt" else {"gold": NAMES}
+    data = sampling.run(tmp_path, monkeypatch, {name: gzip.compress(content) if zipped else content}, **keys)
+    found = {}
+    for table in ("pool", "test", "dev"):
+        found |= sampling.texts(data, table)
+    assert len(found) == 11
+    assert all(row == TEXTS.index(text) + FIRST[form] for text, row in found.items())
+    if form == "txt":
+        assert sampling.answers(data) == {}
+        return
+    given = sampling.answers(data)
+    assert len(given) == 4 and given.items() <= dict(ROWS).items()
+    # whatever the form, the draw is the same
+    again = sampling.run(
+        tmp_path / "csv", monkeypatch, {"b.csv": encoded("csv", ROWS)}, **{**keys, "format": "csv"}
+    )
+    for table in ("pool", "test", "dev"):
+        assert list(sampling.texts(again, table)) == list(sampling.texts(data, table))
+
+
+def test_shards_are_read_in_order_and_numbered_each(tmp_path, monkeypatch):
+    files = {f"part-{n}.csv": encoded("csv", ROWS[4 * n : 4 * n + 4]) for n in range(3)}
+    files |= {
+        "deep/part-3.csv": b"text,label\nDeep,\nText number 0,\n",
+        "hub.yaml": b"hub: x",
+        ".hidden": b"\0",
+    }
+    data = sampling.run(tmp_path, monkeypatch, files, pool=12)
+    found = sampling.texts(data) | sampling.texts(data, "test")
+    assert found == {text: number % 4 + 2 for number, text in enumerate(TEXTS)} | {"Deep": 2} | {
+        text: row for text, row in found.items() if text == "Text number 0"
+    }
+    assert found["Text number 0"] == 3, "deep/ sorts before part-0, and the first of two is kept"
+
+
+def test_text_as_it_comes(tmp_path, monkeypatch):
+    odd = {
+        "emoji only": "🎬🍿👩‍👩‍👧",
+        "right to left": "סרט נפלא, مخرج رائع",
+        "long": "word " * 10_000,
+        "NUL": "a\0b",
+        "line break in quotes": "first\r\nsecond\nthird",
+        "quotes": 'she said "no"',
+        "separators of other kinds": "a\u2028b\u0085c\x0bd\x1ce",
+        "formula": "=1+1",
+        "spaces around": "  padded\t",
+        "no-break space": "a\u00a0b",
+        "not normalised": "Cafe\u0301",
+    }
+    lines = [
+        "\ufefftext,label",
+        *('"' + text.replace('"', '""') + '",' for text in odd.values()),
+        '"",',
+        '"   ",',
+        "CAFÉ,",
+    ]
+    content = "\r\n".join(lines).encode()
+    data = sampling.run(tmp_path, monkeypatch, {"a.csv": content}, pool=len(odd) - 1)
+    found = sampling.texts(data) | sampling.texts(data, "test")
+    assert set(found) == set(odd.values())
+    assert found[odd["quotes"]] == 9, "the line on which it starts: the line breaks before it count"
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet", "tsv", "txt"])
+def test_text_as_it_comes_in_other_forms(tmp_path, monkeypatch, form):
+    odd = [
+        "🎬🍿",
+        "סרט נפלא",
+        "word " * 10_000,
+        "a\0b",
+        "a\u2028b\x0bc",
+        '"',
+        "",
+        "\u3000",
+        "Cafe\u0301",
+        "CAFÉ",
+    ]
+    if form == "txt":
+        content = "\ufeff".encode() + "\r\n".join(odd).encode()
+    else:
+        content = encoded(form, [(text, "") for text in odd])
+    keys = {"text": None} if form == "txt" else {}
+    data = sampling.run(tmp_path, monkeypatch, {f"a.{form}": content}, format=form, pool=6, **keys)
+    found = sampling.texts(data) | sampling.texts(data, "test")
+    assert set(found) == set(odd) - {"", "\u3000", "CAFÉ"}
+
+
+def test_null_texts_are_empty(tmp_path, monkeypatch, capsys):
+    rows = [{"text": None}, {"text": "a"}, {"text": "b"}]
+    sampling.run(
+        tmp_path / "j", monkeypatch, {"a.jsonl": "\n".join(map(json.dumps, rows)).encode()}, format="jsonl"
+    )
+    sampling.run(tmp_path / "p", monkeypatch, {"a.parquet": parquet(text=[None, "a", "b"])}, format="parquet")
+    assert capsys.readouterr().out.count("(0 duplicates, 1 empty rows left out)") == 2
+
+
+GOLDS = {
+    "names": ({"names": True}, ["negative", "positive", "", None], ["negative", "positive", None, None]),
+    "texts": (
+        {"values": {"neg": "negative", "pos": "positive"}},
+        ["neg", "pos", "", None],
+        ["negative", "positive", None, None],
+    ),
+    "ids": (
+        {"values": {0: "negative", 1: "positive", -1: None}},
+        [0, 1, -1, None],
+        ["negative", "positive", None, None],
+    ),
+    "whole floats": (
+        {"values": {0: "negative", 1: "positive"}},
+        [0.0, 1.0, None, None],
+        ["negative", "positive", None, None],
+    ),
+    "truth values": (
+        {"values": {"false": "negative", "true": "positive"}},
+        [False, True, None, None],
+        ["negative", "positive", None, None],
+    ),
+    "ranges": (
+        {"ranges": {"negative": [-4, -0.5], "positive": [0.5, 4]}},
+        [-0.5, 3.2, 0.1, None],
+        ["negative", "positive", None, None],
+    ),
+}
+
+
+TYPED = {"whole floats", "truth values"}  # csv has no types
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        (kind, form)
+        for kind in GOLDS
+        for form in ("parquet", "jsonl", "csv")
+        if form != "csv" or kind not in TYPED
+    ],
+)
+def test_gold(tmp_path, kind, form):
+    way, values, wanted = GOLDS[kind]
+    rows = [f"t{number}" for number in range(len(values))]
+    path = tmp_path / f"a.{form}"
+    if form == "parquet":
+        pq.write_table(pa.table({"text": rows, "label": values}), path)
+    elif form == "jsonl":
+        lines = [json.dumps({"text": text, "label": value}) for text, value in zip(rows, values, strict=True)]
+        path.write_text("\n".join(lines))
+    else:
+        lines = [f"{text},{'' if value is None else value}" for text, value in zip(rows, values, strict=True)]
+        path.write_text("\n".join(["text,label", *lines]))
+    sampling.write_params(tmp_path, format=form, gold={"column": "label", **way})
+    settings = params.load(tmp_path / "params.yaml")
+    classes = settings.task.names
+    to_class = readers.gold_classes(path, settings.sample.gold, classes)
+    found = [
+        to_class(row, value)
+        for row, _, value in readers.read_rows(path, settings.sample, settings.sample.gold)
+    ]
+    assert [classes[number] if number >= 0 else None for number in found] == wanted
+
+
+def test_a_test_file_holds_the_test_and_nothing_of_it_is_in_the_pool(tmp_path, monkeypatch, capsys):
+    files = {
+        "train.csv": ("text\n" + "".join(f"{text}\n" for text in TEXTS)).encode(),
+        "test.csv": b"text,label\nText number 3,positive\nSeen never,negative\nUnsure,\nTEXT  number 3,negative\n",
+    }
+    keys = {"gold": NAMES, "test_file": "test.csv", "test": None, "pool": 11}
+    data = sampling.run(tmp_path, monkeypatch, files, **keys)
+    assert sampling.answers(data) == {"Text number 3": "positive", "Seen never": "negative"}
+    assert set(sampling.texts(data)) == set(TEXTS) - {"Text number 3"}
+    assert "1 of the pool's files also in the test file" in capsys.readouterr().out
+    one = sampling.run(tmp_path / "one", monkeypatch, files, **{**keys, "test": 1})
+    assert list(sampling.texts(one, "test")) == list(sampling.texts(data, "test"))[:1]
+
+
+def test_dev_beside_a_test_file_comes_from_the_others(tmp_path, monkeypatch):
+    files = {"train.csv": encoded("csv", ROWS), "test.csv": b"text,label\nSeen never,negative\n"}
+    keys = {"gold": NAMES, "test_file": "test.csv", "test": 1, "dev": 3, "pool": 9}
+    data = sampling.run(tmp_path, monkeypatch, files, **keys)
+    dev = sampling.texts(data, "dev")
+    assert len(dev) == 3 and all(dict(ROWS)[text] for text in dev)
+    assert not set(dev) & set(sampling.texts(data))
+    assert pq.read_table(data / "dev_gold.parquet").num_rows == 3
+
+
+def test_no_gold_is_gold_without_rows(tmp_path, monkeypatch):
+    data = sampling.run(tmp_path, monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=5, test=3)
+    assert pq.read_table(data / "gold.parquet").num_rows == 0
+    assert pq.read_table(data / "test.parquet").num_rows == 3
+
+
+def test_the_draw_is_by_hash_of_seed_and_text(tmp_path, monkeypatch):
+    """A larger pool holds the smaller one; rows that are added move nothing else; order of rows is nothing."""
+    small = sampling.run(tmp_path / "a", monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=3, test=4)
+    large = sampling.run(tmp_path / "b", monkeypatch, {"a.csv": encoded("csv", ROWS[::-1])}, pool=7, test=4)
+    assert list(sampling.texts(large))[:3] == list(sampling.texts(small))
+    assert list(sampling.texts(large, "test")) == list(sampling.texts(small, "test"))
+    keys = {text: hashlib.sha256(f"1:{text_id(text)}".encode()).digest() for text in TEXTS}
+    order = sorted(TEXTS, key=keys.get)
+    assert list(sampling.texts(large, "test")) == order[:4] and list(sampling.texts(large)) == order[4:11]
+
+
+def test_blocks_change_nothing(tmp_path, monkeypatch):
+    """More rows than fit a block, in several files, drawn in an order that is not theirs."""
+    rows = [(f"Text {number}", LABELS[number % 3]) for number in range(500)]
+    files = {f"{n}.csv": encoded("csv", rows[100 * n : 100 * n + 150]) for n in range(5)}
+    keys = {"gold": NAMES, "pool": 300, "valid": 50, "test": 100, "dev": 50}
+    whole = sampling.run(tmp_path / "a", monkeypatch, files, **keys)
+    monkeypatch.setattr(sample, "BLOCK_ROWS", 7)
+    blocks = sampling.run(tmp_path / "b", monkeypatch, files, **keys)
+    for path in whole.glob("*.parquet"):
+        assert (blocks / path.name).read_bytes() == path.read_bytes()
+    monkeypatch.setattr(sample, "GROUP_ROWS", 40)
+    groups = sampling.run(tmp_path / "c", monkeypatch, files, **keys)
+    assert pq.read_table(groups / "pool.parquet").equals(pq.read_table(whole / "pool.parquet"))
+
+
+BAD_KEYS = {
+    "columns": ({"format": "jsonl", "columns": ["a"]}, "sample: columns must be null for jsonl, found ['a']"),
+    "txt": ({"format": "txt"}, "sample: text and gold must be null for txt, found a column's name"),
+    "text": ({"text": None}, "sample: text must name the column of the texts, found null for csv"),
+    "test": ({"test": None}, "sample: test must be a number where test_file is null, found null"),
+    "notebook": (
+        {"method": "notebook"},
+        "sample: method notebook needs a test_file, valid 0 and dev 0, found None, 0 and 0",
+    ),
+    "gold": ({"gold": {"column": "x"}}, "sample.gold: needs one of names, values and ranges"),
+    "two golds": (
+        {"gold": {"column": "x", "names": True, "values": {0: "positive"}}},
+        "sample.gold: needs one of names, values and ranges",
+    ),
+    "no class": (
+        {"gold": {"column": "x", "values": {0: "good"}}},
+        "sample.gold.values: must name classes of task.classes (negative, positive), found 'good'",
+    ),
+    "form": (
+        {"format": "xls"},
+        "sample.format: must be 'csv', 'tsv', 'jsonl', 'parquet' or 'txt', found 'xls'",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_KEYS)
+def test_keys_that_do_not_fit_are_named(tmp_path, kind):
+    keys, message = BAD_KEYS[kind]
+    sampling.write_params(tmp_path, **keys)
+    with pytest.raises(params.UserError) as error:
+        params.load(tmp_path / "params.yaml")
+    assert str(error.value) == f"{tmp_path / 'params.yaml'}: {message}"
+
+
+def test_gold_names_keep_what_yaml_makes_of_them(tmp_path):
+    sampling.write_params(tmp_path, gold={"column": "label", "values": {"no": "negative", 1: "positive"}})
+    loaded = params.load(tmp_path / "params.yaml").sample.gold.values
+    assert loaded == {"no": "negative", 1: "positive"}
+    assert yaml.safe_load("no: x") == {False: "x"}, "which is why a bare no is refused"
