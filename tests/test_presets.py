@@ -40,10 +40,7 @@ def test_each_key_has_a_comment(path):
 
 
 def section(title):
-    for name in ("README.md", "README-b.md"):
-        if Path(name).exists() and f"## {title}\n" in (text := Path(name).read_text(encoding="utf-8")):
-            return text.split(f"## {title}\n")[1].split("\n## ")[0].strip()
-    raise AssertionError(title)
+    return Path("README.md").read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0].strip()
 
 
 def test_the_notebook_s_figures_do_not_differ():
