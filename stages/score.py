@@ -28,10 +28,10 @@ def ask(store, teacher, texts, keys, templates, words, missing):
     texts: N; keys: their answer keys; templates: params.Template; missing: see Known.missing.
     Returns questions (texts x templates) asked and the seconds they took.
     """
-    size = teachers.PART_TEXTS[teacher.kind]
+    kind = store.asker["kind"]
     lengths = np.array([len(text) for text in texts])
     total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
-    if teacher.kind != "endpoint":  # where an answer may cost money, none is asked for twice
+    if kind != "endpoint":  # where an answer may cost money, none is asked for twice
         probe = middle(missing[0][0], lengths)
         teacher.ask([texts[row] for row in probe[:1]], templates, words)  # the first call sets things up
         started = time.perf_counter()
@@ -43,7 +43,7 @@ def ask(store, teacher, texts, keys, templates, words, missing):
         for rows, asked, classes in missing:
             some = [templates[index] for index in asked]
             some_words = [words[index] for index in classes]
-            for part in parts(rows, lengths, size):
+            for part in parts(rows, lengths, teachers.PART_TEXTS[kind]):
                 answers = teacher.ask([texts[row] for row in part], some, some_words)
                 store.write(keys[part], [spelled(template) for template in some], some_words, answers)
                 bar.update(len(part) * len(asked))

@@ -69,7 +69,7 @@ BAD_PARAMS = {
     ),
     "choice": (
         changed("score", "kind", value="oracle"),
-        "score.kind: must be 'likelihood', found 'oracle'",
+        "score.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'oracle'",
     ),
     "sha256": (
         changed("fetch", "base", "sha256", value="abc"),

@@ -1,5 +1,7 @@
 """The entailment teacher gives the scores of transformers' zero-shot-classification pipeline."""
 
+import json
+
 import numpy as np
 import pytest
 import transformers
@@ -78,6 +80,17 @@ def test_a_class_scores_the_same_beside_others(folder):
     alone = teacher.ask([*TEXTS, LONG], template, WORDS[:1]).scores
     beside = teacher.ask([*TEXTS, LONG], template, WORDS).scores
     assert np.abs(alone[..., 0] - beside[..., 0]).max() < 1e-4
+
+
+@pytest.mark.parametrize("family", ["deberta-v2", "modernbert"])
+def test_a_model_without_a_limit_reads_all(tmp_path, family):
+    folder = tiny.nli_model(tmp_path, family)
+    config = folder / "tokenizer_config.json"
+    config.write_text(json.dumps({**json.loads(config.read_text()), "model_max_length": 10**30}))
+    answers = load(folder, 1000).ask([LONG, TEXTS[0]], [hypothesis(TEMPLATES[0])], WORDS[:3])
+    assert not answers.cut.any() and answers.tokens[0, 0] > 104
+    single = softmax(answers.scores[:, 0])
+    assert np.abs(single - expected(folder, [LONG, TEXTS[0]], WORDS[:3], TEMPLATES[0], False)).max() < 1e-4
 
 
 def test_a_wrong_kind_is_one_line(tmp_path):

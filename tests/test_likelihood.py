@@ -6,6 +6,7 @@ import torch
 
 from nolabels import params
 from nolabels.stage import UserError
+from nolabels.teachers import Reading
 from nolabels.teachers.likelihood import Likelihood, grow_tree
 
 QUESTION = "Is the review positive or negative?\n\nReview: {text}"
@@ -24,11 +25,18 @@ TEXTS = [
 
 
 def teacher(folder, **options):
-    options = {"device": "cpu", "precision": "float32", "max_tokens": 128} | options
+    reading = Reading(options.pop("max_tokens", 128), None)
+    options = {"device": "cpu", "precision": "float32", "reading": reading} | options
     return Likelihood(folder, **options)
 
 
 def plain_scores(asked, texts, templates, words):
+    """What each class's words gain over an empty text."""
+    without = plain_loglikelihoods(asked, [""], templates, words)
+    return plain_loglikelihoods(asked, texts, templates, words) - without
+
+
+def plain_loglikelihoods(asked, texts, templates, words):
     """Each class's words behind each whole prompt, one forward pass each."""
     found = np.zeros((len(texts), len(templates), len(words)))
     tokenizer, model = asked.tokenizer, asked.model

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.store import PART_TEXTS, AnswerStore, parts
+from nolabels import teachers
+from nolabels.store import AnswerStore, parts
 from nolabels.tables import POOL, write_table
 from nolabels.teachers import Answers
 from nolabels.texts import answer_key, text_id
@@ -18,6 +19,7 @@ from stages import score
 from tests import tiny
 
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+PART_TEXTS = teachers.PART_TEXTS["likelihood"]
 ASKER = {"kind": "likelihood", "teacher": "f" * 64}
 
 
@@ -150,9 +152,9 @@ def test_a_damaged_part_is_noticed_and_asked_again(asking, capsys, tmp_path, har
 
 def test_parts_do_not_depend_on_what_was_asked_before():
     lengths = np.random.default_rng(0).integers(1, 99, 700)
-    whole = parts(np.arange(700), lengths)
+    whole = parts(np.arange(700), lengths, PART_TEXTS)
     assert [len(part) for part in whole] == [128] * 5 + [60]
-    rest = parts(np.sort(np.concatenate(whole[2:])), lengths)
+    rest = parts(np.sort(np.concatenate(whole[2:])), lengths, PART_TEXTS)
     assert all((left == right).all() for left, right in zip(whole[2:], rest, strict=True))
 
 
