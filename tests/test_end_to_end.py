@@ -21,7 +21,7 @@ def test_the_default_in_small(tmp_path, index):
         params["train"]["epochs"] = 1
     # the index as pip is set up here; all else as in the other tests
     environment = project.environment()
-    for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS", "OMP_NUM_THREADS"):
+    for name in ("PIP_CONFIG_FILE", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
         del environment[name]
     environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     result = subprocess.run(

@@ -18,6 +18,8 @@ from nolabels import hub as stage_hub
 from nolabels import params, readers
 from tests import hub
 
+pytestmark = pytest.mark.slow  # each fetch is a process
+
 ROOT = Path(__file__).parent.parent
 MODEL = {"hub": "some/model", "revision": "main", "weights": "safetensors", "files": {}}
 DATA = {
