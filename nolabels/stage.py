@@ -8,8 +8,11 @@ if __name__ == "__main__":
 import argparse
 import ctypes
 import os
+import re
+import select
 import signal
 import sys
+import threading
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -30,6 +33,7 @@ def run(main, *, network=False):
     network: whether the stage may ask a model hub; every other stage is offline by construction.
     """
     die_with_parent()
+    die_with_grandparent()
     quiet(network)
     try:
         main()
@@ -60,14 +64,55 @@ def die_with_parent():
 
     A killed `dvc repro` would otherwise leave its stage running and writing beside the next one.
     """
-    if not sys.platform.startswith("linux") or "DVC_STAGE" not in os.environ:
+    if not started_by_dvc():
         return
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # a parent that died before the kernel was asked has left its child to process 1; in a container
-    # process 1 may be `dvc` itself
-    if os.getppid() != parent or (parent == 1 and b"dvc" not in Path("/proc/1/cmdline").read_bytes()):
+    # a parent that died before the kernel was asked has left its child to process 1
+    if os.getppid() != parent or is_orphan(parent):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_with_grandparent():
+    """Where a shell stands between DVC and this stage, dies with DVC too.
+
+    DVC runs a command in a shell. bash gives its place to the command; Debian's sh waits for it, and
+    outlives a killed DVC.
+    """
+    shell = os.getppid()
+    if not started_by_dvc() or not re.search(rb"\0-c\0[^\0]*stages\.[^\0]*\0$", command_of(shell)):
+        return
+    dvc = parent_of(shell)
+    if is_orphan(dvc):
+        os.kill(os.getpid(), signal.SIGKILL)
+    threading.Thread(target=die_with, args=(dvc,), daemon=True).start()
+
+
+def started_by_dvc():
+    return sys.platform.startswith("linux") and "DVC_STAGE" in os.environ
+
+
+def is_orphan(parent):
+    """Whether it was left to process 1; in a container process 1 may be `dvc` itself."""
+    return parent == 1 and b"dvc" not in command_of(1)
+
+
+def die_with(process):
+    try:
+        select.select([os.pidfd_open(process)], [], [])  # readable once the process has ended
+    except ProcessLookupError:
+        pass
+    except OSError:  # a kernel before 5.3, or a sandbox without this call
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def command_of(process):
+    return Path(f"/proc/{process}/cmdline").read_bytes()
+
+
+def parent_of(process):
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def quiet(network):
