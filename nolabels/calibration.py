@@ -41,11 +41,63 @@ def match_prior(scores, prior, *, tolerance=1e-6, rounds=10_000):
     )
 
 
-def combine(scores, biases, weights):
-    """Weighted mean over the templates of calibrated log-probabilities.
+def match_shares(odds, shares):
+    """The same for classes that are judged each by itself: the bias of each class that makes the mean
+    of 1 / (1 + exp(-odds)) over the texts equal its share.
 
-    scores: N x T x K raw; biases: T x K; weights: T, sum 1. Returns N x K (log-probabilities up to
-    a constant per text). The mean of logs is the product of experts of Hinton 2002; one template's
-    certainty counts more there than in a mean of probabilities.
+    odds: N x K, log-odds that a class holds; shares: K, each in (0, 1). Returns K log-odds to be added.
     """
-    return np.einsum("ntk,t->nk", log_softmax(np.asarray(scores, np.float64) + biases), weights)
+    pairs = np.stack(
+        [odds, np.zeros_like(odds)], axis=-1
+    )  # a class against its absence: prior matching of two
+    biases = [match_prior(pairs[:, index], [share, 1 - share]) for index, share in enumerate(shares)]
+    return np.array([held - absent for held, absent in biases])
+
+
+def own_odds(scores, against):
+    """Log-odds that a class holds, each class judged by itself.
+
+    scores: N x T x K raw; against: the same, what each class competes with (then the odds are those of
+    transformers' zero-shot pipeline with multi_label), or None: the odds of the class under the softmax
+    over the classes.
+    """
+    if against is not None:
+        return np.asarray(scores, np.float64) - against
+    shares = np.clip(np.exp(log_softmax(np.asarray(scores, np.float64))), 1e-12, 1 - 1e-12)
+    return np.log(shares) - np.log1p(-shares)
+
+
+def reject_threshold(evidence):
+    """The evidence below which a text is of none of the classes, or None where there are no two groups.
+
+    evidence: N, the highest calibrated score of each text (the maximum logit of Hendrycks et al. 2022,
+    "Scaling Out-of-Distribution Detection for Real-World Settings"). Two normal distributions are fitted
+    to it (scikit-learn's GaussianMixture), and the threshold is where a text is as likely of the lower one as
+    of the upper one. Where they overlap (Ashman's D of at most 2: Ashman, Bird and Zepf 1994, "Detecting
+    Bimodality in Astronomical Datasets") no threshold can be had without labels.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    if len(np.unique(evidence)) < 10:
+        return None
+    model = GaussianMixture(2, n_init=3, random_state=0).fit(evidence[:, None])
+    low, high = np.argsort(model.means_[:, 0])
+    means, variances = model.means_[:, 0], model.covariances_[:, 0, 0]
+    if np.sqrt(2) * (means[high] - means[low]) <= 4 * np.sqrt(variances.sum()):
+        return None
+    between = np.linspace(means[low], means[high], 1001)
+    return float(between[model.predict_proba(between[:, None])[:, high] >= 0.5][0])
+
+
+def combine(scores, biases, weights):
+    """Weighted mean over the templates of calibrated scores.
+
+    scores: N x T x K, raw scores or log-odds; biases: T x K; weights: T, sum 1. Returns N x K. The mean
+    of logs is the product of experts of Hinton 2002; one template's certainty counts more there than in
+    a mean of probabilities.
+    """
+    return np.einsum("ntk,t->nk", np.asarray(scores, np.float64) + biases, weights)
+
+
+def sigmoid(odds):
+    return 1 / (1 + np.exp(-odds))

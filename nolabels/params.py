@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from nolabels.spelling import NONE, SEPARATOR
 from nolabels.stage import UserError
 
 PATH = Path("params.yaml")
@@ -83,6 +84,9 @@ class Class(Section):
 
 class Task(Section):
     classes: Annotated[list[Class], Field(min_length=2, max_length=150)]
+    multi_label: bool
+    threshold: Annotated[Float, Field(gt=0, lt=1)]
+    reject: Text | None
 
     @model_validator(mode="after")
     def distinct(self):
@@ -93,9 +97,35 @@ class Task(Section):
                     raise ValueError(f"each class needs a {field} of its own; {value!r} stands twice")
         return self
 
+    @model_validator(mode="after")
+    def fitting_reject(self):
+        if self.reject in self.names:
+            raise ValueError(f"reject must be another name than the classes have, found {self.reject!r}")
+        if self.multi_label and self.reject is not None:
+            raise ValueError(
+                "reject must be null with multi_label, where a text may have none of the classes, "
+                f"found {self.reject!r}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def separable(self):
+        for name in self.names if self.multi_label else []:
+            if SEPARATOR in name or name != name.strip() or name == NONE:
+                raise ValueError(
+                    f"with multi_label a class must be told apart in a list: no {SEPARATOR!r}, no space at "
+                    f"its ends, not {NONE!r}; found {name!r}"
+                )
+        return self
+
     @property
     def names(self):
         return [item.name for item in self.classes]
+
+    @property
+    def labels(self):
+        """What a text can be labeled as: a class, or that it is of none."""
+        return self.names + ([] if self.reject is None else [self.reject])
 
     @property
     def words(self):
@@ -391,15 +421,28 @@ class Params(Section):
             places["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]
         for place, names in places.items():
             for name in names:
-                if name not in self.task.names:
+                if name not in self.task.labels:
                     raise ValueError(
-                        f"{place}: must name classes of task.classes ({', '.join(self.task.names)}), found {name!r}"
+                        f"{place}: must name classes of task.classes ({', '.join(self.task.labels)}), found {name!r}"
                     )
-        prior = places["label.prior"]
-        if prior and (
-            set(prior) != set(self.task.names) or not math.isclose(sum(prior.values()), 1, abs_tol=1e-6)
-        ):
-            raise ValueError(f"label.prior: must give every class a share, in all 1, found {prior}")
+        return self
+
+    @model_validator(mode="after")
+    def fitting_prior(self):
+        prior = self.label.prior
+        if self.task.multi_label and self.label.calibration == "prior_matching" and prior == "uniform":
+            raise ValueError(
+                "label.prior: must give every class the share of texts that have it, in (0, 1), for "
+                f"prior_matching with task.multi_label, found {prior}; or set label.calibration to none"
+            )
+        if prior == "uniform":
+            return self
+        if set(prior) != set(self.task.names):
+            raise ValueError(f"label.prior: must give every class a share, found {prior}")
+        if not self.task.multi_label and not math.isclose(sum(prior.values()), 1, abs_tol=1e-6):
+            raise ValueError(f"label.prior: must be in all 1, found {prior}")
+        if max(prior.values()) >= 1:
+            raise ValueError(f"label.prior: must be below 1 for each class, found {prior}")
         return self
 
 

@@ -3,14 +3,16 @@
 import csv
 from pathlib import Path
 
+from nolabels.spelling import NONE, SEPARATOR, join, parse
 from nolabels.stage import UserError
 from nolabels.texts import text_id
 
 
-def read_answers(path, classes, ids, elsewhere, hint):
-    """{id: class name} from a csv with the columns `id` or `text`, and `label`.
+def read_answers(path, task, ids, elsewhere, hint):
+    """{id: tuple of class names} from a csv with the columns `id` or `text`, and `label`.
 
-    Rows without a label are passed over. ids: the ids that may be answered here; elsewhere: ids
+    task: params.Task; with multi_label a label may be "a; b", or "(none)". Rows without a label are
+    passed over. ids: the ids that may be answered here; elsewhere: ids
     that belong into the other file, and hint: which that is. Raises UserError with the line.
     """
     found = {}
@@ -24,19 +26,24 @@ def read_answers(path, classes, ids, elsewhere, hint):
             if not label:
                 continue
             given = (answer.get("id") or "").strip() or (text_id(answer.get("text") or ""))
-            if label not in classes:
+            names = parse(label, task.multi_label)
+            if not set(names) <= set(task.labels):
+                several = (
+                    f", or several with {SEPARATOR!r} between them, or {NONE}" if task.multi_label else ""
+                )
                 raise UserError(
-                    f"{path}: line {line}: label must be one of {', '.join(classes)}, found {label!r}"
+                    f"{path}: line {line}: label must be one of {', '.join(task.labels)}{several}, found {label!r}"
                 )
             if given in elsewhere:
                 raise UserError(f"{path}: line {line}: {given} is an answer for {hint}")
             if given not in ids:
                 raise UserError(f"{path}: line {line}: id must be one that was drawn, found {given!r}")
-            if found.get(given, label) != label:
+            names = tuple(name for name in task.labels if name in names)
+            if found.get(given, names) != names:
                 raise UserError(
-                    f"{path}: line {line}: {given} is answered twice, {found[given]!r} and {label!r}"
+                    f"{path}: line {line}: {given} is answered twice, {join(found[given])!r} and {label!r}"
                 )
-            found[given] = label
+            found[given] = names
     return found
 
 

@@ -26,28 +26,40 @@ def mcnemar(left, right):
     return float(binomtest(only_left, only_left + only_right).pvalue)
 
 
-def scores(gold, answers, names):
+def scores(gold, answers, task):
     """Accuracy with its interval, macro F1 and the F1 of each class (up to ten classes).
 
-    gold, answers: N class indices. A class that neither holds nor receives a text has F1 0.
+    gold, answers: N x K bool, the classes of each text; task: params.Task. With several labels per
+    text, accuracy is the share of texts whose every class is right, and micro F1 stands beside it. A
+    class that neither holds nor receives a text has F1 0.
     """
     from sklearn.metrics import f1_score
 
-    correct = gold == answers
+    correct = (gold == answers).all(1)
     low, high = wilson(correct.sum(), len(gold))
-    per_class = f1_score(gold, answers, labels=range(len(names)), average=None, zero_division=0.0)
+    per_class = f1_score(gold, answers, average=None, zero_division=0.0)
     found = {
         "accuracy": float(correct.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
         "macro_f1": float(per_class.mean()),
     }
-    if len(names) <= 10:
-        found["f1"] = {name: float(value) for name, value in zip(names, per_class, strict=True)}
-    return found
+    if task.multi_label:
+        found["micro_f1"] = float(f1_score(gold, answers, average="micro", zero_division=0.0))
+    return found | few(task.labels, {"f1": per_class})
 
 
 def shares(answers, names):
-    """How large a part of the answers each class has; answers: N class indices."""
-    counts = np.bincount(answers, minlength=len(names)) / max(len(answers), 1)
-    return {name: float(count) for name, count in zip(names, counts, strict=True)}
+    """How large a part of the texts has each class; answers: N x K bool."""
+    means = answers.mean(0) if len(answers) else np.zeros(len(names))
+    return {name: float(mean) for name, mean in zip(names, means, strict=True)}
+
+
+def few(names, figures):
+    """{title: {class: number}} of K numbers each, for up to ten classes: a metrics file is read by people."""
+    if len(names) > 10:
+        return {}
+    return {
+        title: {name: float(value) for name, value in zip(names, values, strict=True)}
+        for title, values in figures.items()
+    }

@@ -12,55 +12,71 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params
+from nolabels.labels import certainty, from_column, to_column
 from nolabels.people import read_answers
+from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
-from nolabels.statistics import mcnemar, scores, shares
+from nolabels.statistics import few, mcnemar, scores, shares
 from nolabels.tables import about, matrix, read_table, write_json, write_table
+
+SURE = 0.9  # the certainty from which on an answer counts as covered
 
 
 def read_gold(gold, answers, ids, names):
-    """Class index of each test text, -1 where there is none; a person's answer counts before the source's."""
-    found = dict(
-        zip(gold["id"].to_pylist(), (labels[0] for labels in gold["labels"].to_pylist()), strict=True)
-    )
-    found.update(answers)
-    return np.array(
-        [names.index(found[identifier]) if identifier in found else -1 for identifier in ids], int
-    )
+    """Which test texts have gold (N bool) and which classes (N x K bool).
+
+    answers: {id: class names} of a person, which count before the source's.
+    """
+    found = dict(zip(gold["id"].to_pylist(), gold["labels"].to_pylist(), strict=True)) | answers
+    known = np.array([identifier in found for identifier in ids], bool)
+    labels = pa.array([found.get(identifier, []) for identifier in ids], pa.list_(pa.string()))
+    return known, from_column(pa.chunked_array([labels]), names)
 
 
-def indices(column, names):
-    """A column of lists of one class name -> N class indices."""
-    index = {name: number for number, name in enumerate(names)}
-    return np.array([index[labels[0]] for labels in column.to_pylist()], int)
-
-
-def write_confusion(path, gold, answers, names):
+def write_confusion(path, gold, answers):
     """actual, predicted: a line for each text, as DVC's confusion template reads them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["actual", "predicted"])
-        writer.writerows(
-            (names[actual], names[predicted]) for actual, predicted in zip(gold, answers, strict=True)
-        )
+        writer.writerows(zip(gold, answers, strict=True))
 
 
-def compare(gold, answers, names):
-    """The part of the metrics that needs gold. gold: N; answers: {who: N class indices}."""
-    found = {who: scores(gold, given, names) for who, given in answers.items()}
-    teacher, student = answers["teacher"] == gold, answers["student"] == gold
+def spelled(chosen, names):
+    """N x K bool -> the classes of each text as one value."""
+    return [join(labels) for labels in to_column(chosen, names).to_pylist()]
+
+
+def compare(gold, answers, task):
+    """The part of the metrics that needs gold. gold: N x K bool; answers: {who: N x K bool}."""
+    found = {who: scores(gold, given, task) for who, given in answers.items()}
+    teacher, student = ((answers[who] == gold).all(1) for who in ("teacher", "student"))
     found["difference"] = {
         "accuracy": float(student.mean() - teacher.mean()),
         "p_value": mcnemar(teacher, student),
     }
-    found["majority"] = max(shares(gold, names).values())
+    found["majority"] = float(np.unique(gold, axis=0, return_counts=True)[1].max() / len(gold))
     return found
+
+
+def describe(answers, probabilities, task):
+    """What can be said of answers without gold: how sure they are, and the share of each class.
+
+    answers: N x K bool; probabilities: N x K. coverage: share of the texts whose certainty is at least
+    SURE, which are those a person may want to leave to the model.
+    """
+    sure = certainty(probabilities, task)
+    found = {"confidence": float(sure.mean()), "coverage": float((sure >= SURE).mean())}
+    return found | few(task.labels, {"shares": shares(answers, task.labels).values()})
 
 
 def table_lines(metrics):
     """The comparison as a person reads it at the end of a run."""
-    lines = [f"{'':14}{'accuracy':>9}   {'95 % interval':<15} {'macro F1':>9}"]
+    several = "micro_f1" in metrics["teacher"]  # accuracy is then that of all classes of a text
+    lines = [
+        f"{'':14}{'accuracy':>9}   {'95 % interval':<15} {'macro F1':>9}"
+        + (f" {'micro F1':>9}" if several else "")
+    ]
     titles = {
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
@@ -70,7 +86,10 @@ def table_lines(metrics):
     for who, title in titles.items():
         row = metrics[who]
         interval = f"{row['accuracy_low']:.4f}-{row['accuracy_high']:.4f}"
-        lines.append(f"{title:14}{row['accuracy']:>9.4f}   {interval:<15} {row['macro_f1']:>9.4f}")
+        lines.append(
+            f"{title:14}{row['accuracy']:>9.4f}   {interval:<15} {row['macro_f1']:>9.4f}"
+            + (f" {row['micro_f1']:>9.4f}" if several else "")
+        )
     difference, sizes = (
         metrics["difference"],
         [metrics["size"].get(who, {}) for who in ("teacher", "student")],
@@ -85,6 +104,22 @@ def table_lines(metrics):
                 *(size["parameters"] / 1e6 for size in sizes)
             )
         )
+    return lines
+
+
+def unknown_lines(metrics):
+    """What a person reads who has no gold answers."""
+    lines = ["evaluate: accuracy is unknown without gold answers. On the unseen texts"]
+    for who, found in metrics["unseen"].items():
+        counted = ", ".join(f"{name} {share:.1%}" for name, share in found.get("shares", {}).items())
+        lines.append(
+            f"  the {who} has a mean confidence of {found['confidence']:.3f}, {SURE} or more on "
+            f"{found['coverage']:.1%}" + (f"; it answers {counted}" if counted else "")
+        )
+    lines.append(
+        f"  and they agree on {metrics['agreement']:.1%}, which says nothing of a mistake they share."
+    )
+    lines.append("To find out: answer data/review_test.csv and save it as data/test_labels.csv")
     return lines
 
 
@@ -105,60 +140,60 @@ def main(argv=None):
     ):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
-    names = params.load().task.names
+    task = params.load().task
+    names = task.labels
 
     test = read_table(args.test, ["id", "text"])
     ids, texts = test["id"].to_pylist(), test["text"].to_pylist()
     pool_ids = set(read_table(args.pool, ["id"])["id"].to_pylist())
     people = read_answers(
-        args.test_labels, names, set(ids), pool_ids, "a pool text; it belongs into data/corrections.csv"
+        args.test_labels, task, set(ids), pool_ids, "a pool text; it belongs into data/corrections.csv"
     )
-    gold = read_gold(read_table(args.gold), people, ids, names)
+    known, gold = read_gold(read_table(args.gold), people, ids, names)
     tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "baseline")}
-    answers = {who: indices(table["labels"], names) for who, table in tables.items()}
-    answers["teacher_raw"] = indices(tables["teacher"]["raw_labels"], names)
+    answers = {who: from_column(table["labels"], names) for who, table in tables.items()}
+    answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
     answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "baseline")}
 
-    known = gold >= 0
     metrics = {}
     if known.any():
-        metrics |= compare(gold[known], {who: given[known] for who, given in answers.items()}, names)
-    metrics["agreement"] = float((answers["teacher"] == answers["student"]).mean())
+        metrics |= compare(gold[known], {who: given[known] for who, given in answers.items()}, task)
+    metrics["agreement"] = float((answers["teacher"] == answers["student"]).all(1).mean())
     metrics["n"] = int(known.sum())
+    metrics["unseen"] = {
+        who: describe(answers[who], matrix(tables[who]["probabilities"]), task)
+        for who in ("teacher", "student")
+    }
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
         for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student"))
     }
     write_json(args.metrics, metrics)
+    told = {who: spelled(given, names) for who, given in {"gold": gold, **answers}.items()}
+    rows = np.flatnonzero(known)
     for who, path in (("teacher", args.confusion_teacher), ("student", args.confusion_student)):
-        write_confusion(path, gold[known], answers[who][known], names)
-    wrong = np.flatnonzero(known & ((answers["teacher"] != gold) | (answers["student"] != gold)))
-    confidence = matrix(tables["student"]["probabilities"]).max(1)
+        write_confusion(path, [told["gold"][row] for row in rows], [told[who][row] for row in rows])
+    right = [(answers[who] == gold).all(1) for who in ("teacher", "student")]
+    wrong = np.flatnonzero(known & ~(right[0] & right[1]))
+    confidence = certainty(matrix(tables["student"]["probabilities"]), task)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     columns = {
         "id": pa.array([ids[row] for row in wrong], pa.string()),
         "text": pa.array([texts[row] for row in wrong], pa.string()),
         **{
-            title: pa.array([names[given[row]] for row in wrong], pa.string())
-            for title, given in (
-                ("gold", gold),
-                ("teacher", answers["teacher"]),
-                ("student", answers["student"]),
-            )
+            who: pa.array([told[who][row] for row in wrong], pa.string())
+            for who in ("gold", "teacher", "student")
         },
         "confidence": pa.array(confidence[wrong], pa.float32()),
     }
     write_table(args.mistakes, pa.table(columns))
-    absent = [name for number, name in enumerate(names) if known.any() and number not in gold[known]]
+    absent = [name for name, held in zip(names, gold[known].any(0), strict=True) if known.any() and not held]
     if absent:
         say(f"evaluate: warning: gold has no text of the class {', '.join(absent)}")
     if known.any():
         say("\n".join(["", *table_lines(metrics)]))
     else:
-        say(
-            f"evaluate: accuracy is unknown without gold answers; student and teacher agree on {metrics['agreement']:.1%} "
-            "of unseen texts. To find out: answer data/review_test.csv and save it as data/test_labels.csv"
-        )
+        say("\n".join(unknown_lines(metrics)))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ GROUP_ROWS = 1 << 18  # rows that are written at a time
 class Source:
     """What is known of N rows with a text, in the order of the files; the texts themselves are not kept.
 
-    ids: N x 16 bytes; golds: class index, -1 for none; files: index of the file; rows: number in it.
+    ids: N x 16 bytes; golds: number of the answer, -1 for none; files: index of the file; rows: number
+    in it.
     """
 
     ids: np.ndarray
@@ -38,35 +39,36 @@ class Source:
         return Source(self.ids[indices], self.golds[indices], self.files[indices], self.rows[indices])
 
 
-def scan(files, sample, classes, with_gold, keep_empty):
-    """One pass over the files -> Source and how many rows had no text.
+def scan(files, sample, task, with_gold, keep_empty):
+    """One pass over the files -> Source, the answers that its golds number, and how many rows had no text.
 
-    with_gold: for each file, whether its answers are read; keep_empty: whether rows without a text
-    count.
+    An answer is a tuple of class indices. with_gold: for each file, whether its answers are read;
+    keep_empty: whether rows without a text count.
     """
     parts, empty = [], 0
+    numbers = {None: -1}
     for number, path in enumerate(files):
         gold = sample.gold if with_gold[number] else None
-        to_class = readers.gold_classes(path, gold, classes)
+        to_classes = readers.gold_classes(path, gold, task)
         ids, golds, rows = bytearray(), [], []
 
         def close(ids, golds, rows, number=number):
             parts.append(
                 Source(
                     np.frombuffer(bytes(ids), "V16"),
-                    np.array(golds, np.int16),
+                    np.array(golds, np.int32),
                     np.full(len(rows), number, np.int32),
                     np.array(rows, np.int64),
                 )
             )
 
         for row, text, value in readers.read_rows(path, sample, gold):
-            answer = to_class(row, value)
+            answer = to_classes(row, value)
             if not keep_empty and not text.strip():
                 empty += 1
                 continue
             ids += bytes.fromhex(text_id(text))
-            golds.append(answer)
+            golds.append(numbers.setdefault(answer, len(numbers) - 1))
             rows.append(row)
             if len(rows) == BLOCK_ROWS:
                 close(ids, golds, rows)
@@ -75,7 +77,7 @@ def scan(files, sample, classes, with_gold, keep_empty):
     joined = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "golds", "files", "rows")
     )
-    return Source(*joined), empty
+    return Source(*joined), list(numbers)[1:], empty
 
 
 def first_of_each(ids):
@@ -201,10 +203,11 @@ def write_texts(path, schema, source, texts, place, split=None):
             writer.write_table(pa.table(columns).select(schema.names).cast(writer.schema))
 
 
-def write_gold(path, source, classes):
+def write_gold(path, source, answers, names):
     known = source.take(source.golds >= 0)
-    answers = {"id": hex_ids(known.ids), "labels": [[classes[gold]] for gold in known.golds]}
-    write_table(path, pa.table(answers, schema=GOLD))
+    labels = pa.array([[names[index] for index in answer] for answer in answers], GOLD.field("labels").type)
+    columns = {"id": hex_ids(known.ids), "labels": labels.take(pa.array(known.golds))}
+    write_table(path, pa.table(columns, schema=GOLD))
 
 
 def main(argv=None):
@@ -213,14 +216,14 @@ def main(argv=None):
     parser.add_argument("out", type=Path, help="folder for pool, test, gold, dev, dev_gold")
     args = parser.parse_args(argv)
     values = params.load()
-    sample, classes = values.sample, values.task.names
+    sample, task = values.sample, values.task
     notebook = sample.method == "notebook"
 
     pool_files, test_files = readers.list_files(args.raw, sample.test_file)
     files = test_files + pool_files  # of equal texts the one in the test file is the first
     # answers in the pool's files are of use for test and dev only
     with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
-    source, empty = scan(files, sample, classes, with_gold, notebook)
+    source, answers, empty = scan(files, sample, task, with_gold, notebook)
     rows = len(source)
     if not rows:
         raise UserError(
@@ -248,8 +251,8 @@ def main(argv=None):
     for name, table in tables.items():
         schema, column = (POOL, split) if name == "pool" else (TEXTS, None)
         write_texts(args.out / f"{name}.parquet", schema, table, texts, place[places[name]], column)
-    write_gold(args.out / "gold.parquet", tables["test"], classes)
-    write_gold(args.out / "dev_gold.parquet", tables["dev"], classes)
+    write_gold(args.out / "gold.parquet", tables["test"], answers, task.labels)
+    write_gold(args.out / "dev_gold.parquet", tables["dev"], answers, task.labels)
 
     counted = f"{len(parts['train'])} pool texts and {len(parts['valid'])} for validation, {len(parts['test'])} test, {len(parts['dev'])} dev"
     if notebook:
@@ -264,9 +267,8 @@ def main(argv=None):
             f"sample: {counted}, of {different} different texts "
             f"({rows - different} duplicates{also}, {empty} empty rows left out)"
         )
-    absent = [
-        name for number, name in enumerate(classes) if sample.gold and number not in tables["test"].golds
-    ]
+    found = {index for gold in np.unique(tables["test"].golds) if gold >= 0 for index in answers[gold]}
+    absent = [name for index, name in enumerate(task.labels) if sample.gold and index not in found]
     if absent:
         say(f"sample: warning: no test text has the gold class {', '.join(absent)}")
 

@@ -12,28 +12,26 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params
+from nolabels.labels import from_column, margins, to_column
 from nolabels.people import read_answers, write_review
+from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, matrix, read_table, train_schema, write_table
-
-
-def margins(probabilities):
-    """How far the likeliest class is ahead of the second, 0 (undecided) to 1 (certain)."""
-    ordered = np.sort(probabilities, axis=1)
-    return ordered[:, -1] - ordered[:, -2]
 
 
 def surest(answers, margin, among, coverage):
     """Of the texts `among` (N bool), the share `coverage` with the largest margin in each class.
 
-    Class by class and never by one threshold for all: a class that the teacher is less sure of would
-    lose its texts (self-training of Gera et al. 2022). At least one text of each class stays.
+    answers: N x K bool. Class by class and never by one threshold for all: a class that the teacher is
+    less sure of would lose its texts (self-training of Gera et al. 2022). At least one text of each
+    class stays. With several labels, a text stays that one of its classes keeps; texts with none of
+    the classes count as a class of their own.
     """
     keep = np.zeros(len(answers), bool)
-    for answer in np.unique(answers[among]):
-        members = np.flatnonzero(among & (answers == answer))
-        count = max(1, round(coverage * len(members)))
-        keep[members[np.argsort(-margin[members], kind="stable")[:count]]] = True
+    for members in (*answers.T, ~answers.any(1)):
+        rows = np.flatnonzero(among & members)
+        count = max(1, round(coverage * len(rows)))
+        keep[rows[np.argsort(-margin[rows], kind="stable")[:count]]] = True
     return keep
 
 
@@ -51,7 +49,7 @@ def main(argv=None):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
     values = params.load()
-    names, select = values.task.names, values.select
+    task, names, select = values.task, values.task.labels, values.select
 
     pool, labeled = read_table(args.pool), read_table(args.labeled)
     test = read_table(args.test, ["id", "text"])
@@ -59,42 +57,43 @@ def main(argv=None):
     place = {identifier: row for row, identifier in enumerate(ids)}
     corrections = read_answers(
         args.corrections,
-        names,
+        task,
         place,
         set(test["id"].to_pylist()),
         "a test text; it belongs into data/test_labels.csv",
     )
 
     probabilities = matrix(labeled["probabilities"]).copy()
-    margin = margins(probabilities)
-    answers = probabilities.argmax(1)
-    weight = surest(answers, margin, np.array(pool["split"].to_pylist()) == "train", select.coverage)
-    weight |= np.array(pool["split"].to_pylist()) == "valid"
+    margin = margins(probabilities, task)
+    answers = from_column(labeled["labels"], names)
+    split = np.array(pool["split"].to_pylist())
+    weight = surest(answers, margin, split == "train", select.coverage) | (split == "valid")
     person = np.zeros(len(ids), bool)
-    for identifier, name in corrections.items():
+    for identifier, given in corrections.items():
         row = place[identifier]
-        person[row], weight[row], answers[row] = True, True, names.index(name)
-        probabilities[row] = np.eye(len(names), dtype=np.float32)[names.index(name)]
+        person[row] = weight[row] = True
+        answers[row] = probabilities[row] = [name in given for name in names]
     columns = {
         "id": pool["id"],
         "text": pool["text"],
         "split": pool["split"],
         "probabilities": fixed(probabilities, np.float32),
-        "labels": pa.array([[names[answer]] for answer in answers], pa.list_(pa.string())),
+        "labels": to_column(answers, names),
         "weight": pa.array(weight.astype(np.float32)),
         "source": pa.array(np.where(person, "person", "teacher")),
     }
     write_table(args.train, pa.table(columns, schema=train_schema(len(names))), classes=names)
 
     unsure = [row for row in np.argsort(margin, kind="stable") if not person[row]][: select.review]
+    labels, confidence = labeled["labels"].to_pylist(), labeled["confidence"].to_numpy()
     write_review(
         args.review,
         [
             {
                 "id": ids[row],
                 "text": texts[row],
-                "teacher": names[answers[row]],
-                "confidence": f"{probabilities[row].max():.4f}",
+                "teacher": join(labels[row]),
+                "confidence": f"{confidence[row]:.4f}",
             }
             for row in unsure
         ],
@@ -102,7 +101,7 @@ def main(argv=None):
     )
     # test texts stand in draw order already, so the first ones are a random part
     write_review(args.review_test, test.slice(0, select.review).to_pylist(), ["id", "text"])
-    learned = int((weight[np.array(pool["split"].to_pylist()) == "train"]).sum())
+    learned = int(weight[split == "train"].sum())
     say(
         f"select: {learned} texts to learn from, {int(person.sum())} of all answered by a person; {len(unsure)} to review"
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import models, params, speed
+from nolabels.labels import decide, from_column, to_column
 from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, matrix, predictions_schema, read_table, rounded, write_table
 
@@ -22,22 +23,27 @@ PREDICT_BATCH = 64
 
 
 def targets(table, names, kind):
-    """N x K shares of each class to learn from, times the text's weight.
+    """N x (K + 1): how much of each class to learn, and last the text's weight.
 
-    hard: 1 for the label; soft: the probabilities, of which the teacher's doubt is a part (Hinton,
+    hard: 1 for a label; soft: the probabilities, of which the teacher's doubt is a part (Hinton,
     Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
     """
-    if kind == "soft":
-        wanted = matrix(table["probabilities"])
-    else:
-        answers = [names.index(labels[0]) for labels in table["labels"].to_pylist()]
-        wanted = np.eye(len(names), dtype=np.float32)[answers]
-    return wanted * table["weight"].to_numpy()[:, None]
+    wanted = matrix(table["probabilities"]) if kind == "soft" else from_column(table["labels"], names)
+    return np.column_stack([wanted, table["weight"].to_numpy()]).astype(np.float32)
 
 
 def cross_entropy(outputs, labels, num_items_in_batch=None):
-    """Mean over the texts of - sum_k target_k log p_k; targets as `targets` gives them."""
-    return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
+    """Weighted mean over the texts of - sum_k target_k log p_k; labels as `targets` gives them."""
+    losses = -(labels[:, :-1] * outputs.logits.float().log_softmax(-1)).sum(-1)
+    return (losses * labels[:, -1]).mean()
+
+
+def binary_cross_entropy(outputs, labels, num_items_in_batch=None):
+    """The same with each class judged by itself, the mean over the classes."""
+    from torch.nn.functional import binary_cross_entropy_with_logits
+
+    losses = binary_cross_entropy_with_logits(outputs.logits.float(), labels[:, :-1], reduction="none")
+    return (losses.mean(-1) * labels[:, -1]).mean()
 
 
 def encode(tokenizer, texts, max_tokens):
@@ -45,13 +51,17 @@ def encode(tokenizer, texts, max_tokens):
     return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"] if texts else []
 
 
-def load_base(folder, names, device):
-    """A sequence classifier with a new last layer for the named classes, in float32."""
+def load_base(folder, task, device):
+    """A sequence classifier with a new last layer for the task's labels, in float32.
+
+    With several labels per text its configuration says so, and from which probability on a class
+    holds; transformers' pipeline reads the first.
+    """
     import torch
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
-    labels = dict(enumerate(names))
+    labels = dict(enumerate(task.labels))
     model = transformers.AutoModelForSequenceClassification.from_pretrained(
         folder,
         dtype=torch.float32,
@@ -59,7 +69,15 @@ def load_base(folder, names, device):
         id2label=labels,
         label2id={name: index for index, name in labels.items()},
     )
+    model.config.problem_type = f"{'multi' if task.multi_label else 'single'}_label_classification"
+    if task.multi_label:
+        model.config.threshold = task.threshold
     return model.to(device)
+
+
+def several(model):
+    """Whether the model judges each class by itself."""
+    return model.config.problem_type == "multi_label_classification"
 
 
 def fit(model, tokenizer, train, valid, settings, device, precision, folder):
@@ -96,7 +114,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         train_dataset=Dataset.from_dict(train),
         eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        compute_loss_func=cross_entropy,
+        compute_loss_func=binary_cross_entropy if several(model) else cross_entropy,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
@@ -115,7 +133,8 @@ def predict(model, tokenizer, texts, settings):
         for start in range(0, len(order), PREDICT_BATCH):
             rows = order[start : start + PREDICT_BATCH]
             batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
-            found[rows] = model(**batch.to(model.device)).logits.float().softmax(-1).cpu().numpy()
+            logits = model(**batch.to(model.device)).logits.float()
+            found[rows] = (logits.sigmoid() if several(model) else logits.softmax(-1)).cpu().numpy()
     return found
 
 
@@ -149,7 +168,7 @@ def main(argv=None):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
     values = params.load()
-    names, settings = values.task.names, values.train
+    task, names, settings = values.task, values.task.labels, values.train
 
     import transformers
 
@@ -158,7 +177,7 @@ def main(argv=None):
     models.use_threads(values.runtime.threads)
     transformers.set_seed(settings.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    model = load_base(args.base, names, device)
+    model = load_base(args.base, task, device)
     table = read_table(args.table)
     weight = table["weight"].to_numpy() > 0
     split = np.array(table["split"].to_pylist())
@@ -194,7 +213,7 @@ def main(argv=None):
     columns = {
         "id": test["id"],
         "probabilities": fixed(rounded(predicted), np.float32),
-        "labels": pa.array([[names[answer]] for answer in predicted.argmax(1)], pa.list_(pa.string())),
+        "labels": to_column(decide(predicted, task), names),
     }
     write_table(
         args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts

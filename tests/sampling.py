@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from nolabels import stage
+from nolabels.spelling import join
 from stages import sample
 
 ROOT = Path(__file__).parent.parent
@@ -25,10 +26,13 @@ SMALL = {
 }
 
 
-def write_params(folder, **changes):
-    """params.yaml of the project with small sizes and the given keys of `sample`."""
+def write_params(folder, task=None, **changes):
+    """params.yaml of the project with small sizes and the given keys of `sample` and of `task`."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["sample"] = SMALL | changes
+    values["task"].update(task or {})
+    if (task or {}).get("multi_label"):
+        values["label"]["calibration"] = "none"
     Path(folder, "params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
 
 
@@ -53,9 +57,9 @@ def texts(data, name="pool"):
 
 
 def answers(data):
-    """{text: class} of the test texts."""
+    """{text: class, or ;-joined classes} of the test texts."""
     gold = pq.read_table(data / "gold.parquet")
-    labels = dict(zip(gold["id"].to_pylist(), (some for (some,) in gold["labels"].to_pylist()), strict=True))
+    labels = dict(zip(gold["id"].to_pylist(), map(join, gold["labels"].to_pylist()), strict=True))
     test = pq.read_table(data / "test.parquet")
     rows = zip(test["id"].to_pylist(), test["text"].to_pylist(), strict=True)
     return {text: labels[identifier] for identifier, text in rows if identifier in labels}

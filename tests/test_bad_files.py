@@ -233,9 +233,15 @@ FILES = {
     ),
     "gold that is a list": (
         "a.jsonl",
-        b'{"text": "good", "label": ["positive"]}\n',
+        b'{"text": "good", "label": ["positive", "negative"]}\n',
         {"format": "jsonl", "gold": NAMES},
-        "row 1: label must be one value, found ['positive']",
+        "row 1: label must be one of negative, positive, found 'positive; negative'",
+    ),
+    "gold that is an object": (
+        "a.jsonl",
+        b'{"text": "good", "label": {"is": "positive"}}\n',
+        {"format": "jsonl", "gold": NAMES},
+        "row 1: label must be one value, found {'is': 'positive'}",
     ),
     "half a character": (
         "a.jsonl",

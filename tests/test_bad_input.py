@@ -14,12 +14,14 @@ from stages import fetch, sample
 from tests import tiny
 
 DEFAULT = Path("params.yaml").read_text(encoding="utf-8")
-CLASSES = ["negative", "positive"]
+TASK = params.load("params.yaml").task
 
 
-def changed(*path, value=None, drop=False):
-    """params.yaml as text with one value changed or dropped."""
+def changed(*path, value=None, drop=False, **more):
+    """params.yaml as text with one value changed or dropped; more: {section: further values}."""
     data = yaml.safe_load(DEFAULT)
+    for section, values in more.items():
+        data[section].update(values)
     place = data
     for key in path[:-1]:
         place = place[key]
@@ -89,7 +91,42 @@ BAD_PARAMS = {
     ),
     "shares that are not all": (
         changed("label", "prior", value={"negative": 0.5, "positive": 0.4}),
-        "label.prior: must give every class a share, in all 1, found {'negative': 0.5, 'positive': 0.4}",
+        "label.prior: must be in all 1, found {'negative': 0.5, 'positive': 0.4}",
+    ),
+    "shares of some classes": (
+        changed("label", "prior", value={"negative": 1.0}),
+        "label.prior: must give every class a share, found {'negative': 1.0}",
+    ),
+    "a share of 1": (
+        changed("task", "multi_label", value=True, label={"prior": {"negative": 0.5, "positive": 1.0}}),
+        "label.prior: must be below 1 for each class, found {'negative': 0.5, 'positive': 1.0}",
+    ),
+    "no shares for classes judged by themselves": (
+        changed("task", "multi_label", value=True),
+        "label.prior: must give every class the share of texts that have it, in (0, 1), for prior_matching "
+        "with task.multi_label, found uniform; or set label.calibration to none",
+    ),
+    "a name that would be two": (
+        changed(
+            "task",
+            "classes",
+            value=[{"name": "a; b", "words": "a"}, {"name": "c", "words": "c"}],
+            task={"multi_label": True},
+        ),
+        "task: with multi_label a class must be told apart in a list: no ';', no space at its ends, not "
+        "'(none)'; found 'a; b'",
+    ),
+    "reject that is a class": (
+        changed("task", "reject", value="positive"),
+        "task: reject must be another name than the classes have, found 'positive'",
+    ),
+    "reject beside several labels": (
+        changed("task", "reject", value="other", task={"multi_label": True}),
+        "task: reject must be null with multi_label, where a text may have none of the classes, found 'other'",
+    ),
+    "a threshold of 1": (
+        changed("task", "threshold", value=1),
+        "task.threshold: must be less than 1, found 1",
     ),
     "no YAML": ("task: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),
     "no sections": ("- 1", "must hold sections, found list"),
@@ -280,7 +317,7 @@ def test_answers(tmp_path, case):
     path = tmp_path / "corrections.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        read_answers(path, CLASSES, {"p1"}, {"t1"}, "a test text; it belongs into data/test_labels.csv")
+        read_answers(path, TASK, {"p1"}, {"t1"}, "a test text; it belongs into data/test_labels.csv")
     assert str(error.value) == f"{path}: {message}"
 
 
@@ -293,5 +330,6 @@ def test_a_table_that_is_none(tmp_path):
 
 def test_ranges_include_both_ends():
     gold = params.Gold(column="r", ranges={"negative": [-4, -0.5], "positive": [0.5, 4]})
-    to_class = readers.gold_classes("f", gold, CLASSES)
-    assert [to_class(1, value) for value in ("-0.5", "0.5", "0.49", "-4", "4")] == [0, 1, -1, 0, 1]
+    to_classes = readers.gold_classes("f", gold, TASK)
+    found = [to_classes(1, value) for value in ("-0.5", "0.5", "0.49", "-4", "4")]
+    assert found == [(0,), (1,), None, (0,), (1,)]

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from nolabels.calibration import combine, log_softmax, match_prior
+from nolabels.calibration import (
+    combine,
+    log_softmax,
+    match_prior,
+    match_shares,
+    own_odds,
+    reject_threshold,
+    sigmoid,
+)
 from nolabels.stage import UserError
 
 DRAW = np.random.default_rng(0)
@@ -42,7 +50,38 @@ def test_a_class_that_never_scores_is_refused():
 
 def test_combine_is_the_weighted_mean_of_calibrated_logs():
     scores, biases, weights = DRAW.normal(size=(5, 2, 3)), DRAW.normal(size=(2, 3)), np.array([0.25, 0.75])
-    first, second = (
-        np.log(np.exp(scores[:, t] + biases[t]).T / np.exp(scores[:, t] + biases[t]).sum(1)).T for t in (0, 1)
-    )
-    np.testing.assert_allclose(combine(scores, biases, weights), 0.25 * first + 0.75 * second)
+    first, second = (log_softmax(scores[:, t] + biases[t]) for t in (0, 1))
+    wanted = 0.25 * first + 0.75 * second  # up to a constant of each text
+    np.testing.assert_allclose(log_softmax(combine(scores, biases, weights)), log_softmax(wanted))
+
+
+def test_classes_judged_by_themselves_reach_their_shares():
+    odds, wanted = SCORES * 2, [0.9, 0.2, 0.05]
+    bias = match_shares(odds, wanted)
+    np.testing.assert_allclose(sigmoid(odds + bias).mean(0), wanted, atol=2e-6)
+
+
+def test_own_odds():
+    scores, against = DRAW.normal(size=(4, 2, 3)), DRAW.normal(size=(4, 2, 3))
+    pairs = np.exp(np.stack([scores, against]))
+    np.testing.assert_allclose(sigmoid(own_odds(scores, against)), pairs[0] / pairs.sum(0))
+    alone = np.exp(log_softmax(scores))
+    np.testing.assert_allclose(sigmoid(own_odds(scores, None)), alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("foreign", "distance", "found"),
+    [(100, 8, True), (300, 8, True), (100, 2, False), (0, 8, False)],
+    ids=["few, far away", "many, far away", "near", "none"],
+)
+def test_a_reject_threshold_stands_between_two_groups_or_nowhere(foreign, distance, found):
+    evidence = np.concatenate([DRAW.normal(size=500), DRAW.normal(size=foreign) - distance])
+    threshold = reject_threshold(evidence)
+    assert (threshold is not None) is found
+    if found:
+        assert (evidence[:500] >= threshold).mean() > 0.99
+        assert (evidence[500:] < threshold).mean() > 0.99
+
+
+def test_no_reject_threshold_among_equal_scores():
+    assert reject_threshold(np.zeros(50)) is None

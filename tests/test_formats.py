@@ -202,12 +202,12 @@ def test_gold(tmp_path, kind, form):
     sampling.write_params(tmp_path, format=form, gold={"column": "label", **way})
     settings = params.load(tmp_path / "params.yaml")
     classes = settings.task.names
-    to_class = readers.gold_classes(path, settings.sample.gold, classes)
+    to_classes = readers.gold_classes(path, settings.sample.gold, settings.task)
     found = [
-        to_class(row, value)
+        to_classes(row, value)
         for row, _, value in readers.read_rows(path, settings.sample, settings.sample.gold)
     ]
-    assert [classes[number] if number >= 0 else None for number in found] == wanted
+    assert [None if answer is None else classes[answer[0]] for answer in found] == wanted
 
 
 def test_a_test_file_holds_the_test_and_nothing_of_it_is_in_the_pool(tmp_path, monkeypatch, capsys):
@@ -305,3 +305,35 @@ def test_gold_names_keep_what_yaml_makes_of_them(tmp_path):
     loaded = params.load(tmp_path / "params.yaml").sample.gold.values
     assert loaded == {"no": "negative", 1: "positive"}
     assert yaml.safe_load("no: x") == {False: "x"}, "which is why a bare no is refused"
+
+
+SEVERAL = {
+    "csv": b'text,label\ngood,positive\nmixed,"negative; positive"\nturned,positive;negative\nneither,(none)\nunknown,\n',
+    "jsonl": b"""{"text": "good", "label": ["positive"]}
+{"text": "mixed", "label": ["negative", "positive"]}
+{"text": "turned", "label": ["positive", "negative"]}
+{"text": "neither", "label": []}
+{"text": "unknown", "label": null}
+""",
+}
+
+
+@pytest.mark.parametrize("form", SEVERAL)
+def test_gold_of_several_labels_per_text(tmp_path, monkeypatch, form):
+    keys = {"gold": NAMES, "test": 4, "format": form, "task": {"multi_label": True}}
+    data = sampling.run(tmp_path, monkeypatch, {f"a.{form}": SEVERAL[form]}, **keys)
+    assert sampling.answers(data) == {
+        "good": "positive",
+        "mixed": "negative; positive",
+        "turned": "negative; positive",
+        "neither": "(none)",
+    }
+
+
+def test_gold_may_say_that_a_text_is_of_no_class(tmp_path, monkeypatch):
+    files = {"a.csv": b"text,label\ngood,positive\nblue,other\nthis,\n"}
+    keys = {"gold": NAMES, "test": 2, "task": {"reject": "other"}}
+    assert sampling.answers(sampling.run(tmp_path, monkeypatch, files, **keys)) == {
+        "good": "positive",
+        "blue": "other",
+    }

@@ -3,6 +3,7 @@
 import json
 import time
 
+import pyarrow.parquet as pq
 import pytest
 
 pytestmark = pytest.mark.slow
@@ -68,6 +69,26 @@ def test_what_runs_after_a_change(project, index, change, ran):
     assert sorted(project.repro()) == sorted(ran)
 
 
+def test_several_labels_per_text_do_not_ask_the_teacher_again(project):
+    from transformers import pipeline
+
+    with project.params() as params:
+        params["task"]["multi_label"] = True
+        params["task"]["threshold"] = 0.4
+        params["label"]["prior"] = {"negative": 0.4, "positive": 0.3}
+    # the raw answers are read another way, and come out as before
+    assert project.repro() == ["sample", "label", *AFTER_SELECT]
+    found = json.loads(project.read("metrics/evaluate.json"))
+    assert 0 <= found["student"]["micro_f1"] <= 1
+    classify = pipeline("text-classification", str(project.root / "models/student"), top_k=None)
+    assert classify.model.config.threshold == 0.4
+    table = pq.read_table(project.root / "data/student_test.parquet").slice(0, 1).to_pylist()[0]
+    text = pq.read_table(project.root / "data/test.parquet")["text"][0].as_py()
+    given = {row["label"]: row["score"] for row in classify([text])[0]}
+    assert [given["negative"], given["positive"]] == pytest.approx(table["probabilities"], abs=1e-3)
+    assert table["labels"] == [name for name in ("negative", "positive") if given[name] >= 0.4]
+
+
 def test_nothing_runs_after_nothing(project):
     seconds = []
     for _ in range(2):
@@ -101,8 +122,6 @@ def test_without_gold_files_all_other_stages_run(project):
 
 
 def test_pool_dev_and_test_share_no_text(project):
-    import pyarrow.parquet as pq
-
     # the source holds each of some texts twice, in other case and with other spaces
     assert "(60 duplicates," in project.dvc("repro", "--force", "--single-item", "sample")
     seen = {}

@@ -12,8 +12,11 @@ import pytest
 import yaml
 
 from nolabels import params, tables
+from nolabels.labels import one_hot
+from nolabels.spelling import join
 from nolabels.texts import text_id
 from stages import baseline, evaluate, label, select
+from stages import train as train_stage
 
 NAMES = ["negative", "positive"]
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
@@ -47,14 +50,16 @@ def change(**sections):
     Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
-def write_scores(path, ids, scores):
-    """scores: N x T x K."""
+def write_scores(path, ids, scores, against=None):
+    """scores: N x T x K; against: the same or None."""
     count, templates, classes = scores.shape
     rows = {
         "id": np.repeat(ids, templates),
         "template": np.tile(np.arange(templates, dtype=np.int16), count),
         "score": tables.fixed(scores.reshape(-1, classes), np.float32),
-        "against": pa.nulls(count * templates, pa.list_(pa.float32(), classes)),
+        "against": pa.nulls(count * templates, pa.list_(pa.float32(), classes))
+        if against is None
+        else tables.fixed(against.reshape(-1, classes), np.float32),
         "tokens": np.ones(count * templates, np.int32),
         "cut": np.zeros(count * templates, bool),
     }
@@ -129,7 +134,10 @@ def test_select_takes_a_person_s_answer(folder):
 
 
 def test_select_keeps_the_surest_of_each_class():
-    answers, margin = np.array([0, 0, 0, 0, 1, 1, 1]), np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.1, 0.3])
+    answers, margin = (
+        one_hot([0, 0, 0, 0, 1, 1, 1], 2),
+        np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.1, 0.3]),
+    )
     kept = select.surest(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
     assert kept.tolist() == [False, True, False, False, False, False, True]
 
@@ -171,6 +179,10 @@ def run_evaluate(gold):
         "labels": [[NAMES[answer]] for answer in [0, 1, 0, 1]],
     }
     tables.write_table("gold.parquet", pa.table(rows, schema=tables.GOLD).slice(0, 4 if gold else 0))
+    return evaluate_tables()
+
+
+def evaluate_tables():
     paths = [
         "pool.parquet",
         "test.parquet",
@@ -188,7 +200,8 @@ def run_evaluate(gold):
 def test_evaluate_compares(folder, capsys):
     found = run_evaluate(gold=True)
     assert list(found) == [
-        *("teacher", "teacher_raw", "student", "baseline", "difference", "majority", "agreement", "n", "size")
+        *("teacher", "teacher_raw", "student", "baseline", "difference", "majority", "agreement", "n"),
+        *("unseen", "size"),
     ]
     assert [found[who]["accuracy"] for who in ("teacher", "teacher_raw", "student", "baseline")] == [
         1,
@@ -216,8 +229,17 @@ def test_evaluate_compares(folder, capsys):
 
 def test_evaluate_without_gold_says_what_can_be_said(folder, capsys):
     found = run_evaluate(gold=False)
-    assert set(found) == {"agreement", "n", "size"} and found["n"] == 0
-    assert "accuracy is unknown without gold answers" in capsys.readouterr().out
+    assert set(found) == {"agreement", "n", "unseen", "size"} and found["n"] == 0
+    # answers 0, 1, 1, 0 with 0.9, 0.91, 0.92 and 0.87: all but the last are sure
+    assert found["unseen"]["student"] == {
+        "confidence": 0.9,
+        "coverage": 0.75,
+        "shares": {"negative": 0.5, "positive": 0.5},
+    }
+    printed = capsys.readouterr().out
+    assert "accuracy is unknown without gold answers" in printed
+    assert "the student has a mean confidence of 0.900, 0.9 or more on 75.0%" in printed
+    assert "they agree on 50.0%" in printed
 
 
 def test_a_person_s_answers_are_gold(folder):
@@ -233,9 +255,111 @@ def test_a_person_s_answers_are_gold(folder):
 )
 def test_baseline(answers, expected):
     texts = [("awful boring film", "lovely warm film")[answer] for answer in answers]
-    found = baseline.fit_predict(texts, answers, [1.0] * 12, ["so boring", "so lovely"], 3)
+    task = params.load("params.yaml").task
+    found = baseline.fit_predict(texts, one_hot(answers, 3), [1.0] * 12, ["so boring", "so lovely"], task)
     assert found.shape == (2, 3) and found.argmax(1).tolist() == expected
     np.testing.assert_allclose(found.sum(1), 1)
+
+
+def test_baseline_with_several_labels_per_text(folder):
+    change(task={"multi_label": True}, label={"calibration": "none"})
+    texts = ["good plot", "bad sound", "good plot bad sound", "nothing said"] * 3
+    answers = np.array([[0, 1], [1, 0], [1, 1], [0, 0]] * 3, bool)
+    task = params.load("params.yaml").task
+    found = baseline.fit_predict(texts, answers, [1.0] * 12, ["bad bad", "good good", "good bad"], task)
+    assert (found[:, 0] > found[1, 0])[[0, 2]].all() and (found[:, 1] > found[0, 1])[[1, 2]].all()
+
+
+def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
+    change(task={"multi_label": True, "threshold": 0.6}, label={"calibration": "none"})
+    ids = [text_id(text) for text in TEXTS]
+    draw = np.random.default_rng(0)
+    scores, against = draw.normal(size=(2, 24, 1, 2)).astype(np.float32) * 2
+    write_scores("pool_scores.parquet", ids[:20], scores[:20], against[:20])
+    write_scores("test_scores.parquet", ids[20:], scores[20:], against[20:])
+    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
+    label.main([*paths, "teacher_test.parquet", "label.json"])
+    # what transformers' zero-shot pipeline answers with multi_label
+    pairs = np.exp(np.stack([scores, against]))[:, :, 0]
+    wanted = (pairs[0] / pairs.sum(0))[:20]
+    table = tables.read_table("labeled.parquet")
+    np.testing.assert_allclose(tables.matrix(table["probabilities"]), wanted, atol=1e-4)
+    names = [[name for name, p in zip(NAMES, row, strict=True) if p >= 0.6] for row in wanted]
+    assert table["labels"].to_pylist() == names
+    assert {len(found) for found in names} == {0, 1, 2}
+    np.testing.assert_allclose(table["confidence"], np.maximum(wanted, 1 - wanted).min(1), atol=1e-4)
+    shares = json.loads(Path("label.json").read_text(encoding="utf-8"))["shares"]["after"]
+    np.testing.assert_allclose(list(shares.values()), (wanted[4:] >= 0.6).mean(0), atol=1e-4)
+
+    with Path("corrections.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{ids[6]},,positive; negative\n{ids[7]},,(none)\n")
+    rows = run_select()
+    assert rows[6]["labels"] == NAMES and rows[6]["probabilities"] == [1.0, 1.0]
+    assert rows[7]["labels"] == [] and rows[7]["probabilities"] == [0.0, 0.0]
+    with Path("review.csv").open(encoding="utf-8", newline="") as file:
+        first = next(csv.DictReader(file))
+    assert first["teacher"] == join(names[ids.index(first["id"])])
+
+    train = tables.read_table("train.parquet")
+    hard = train_stage.targets(train, NAMES, "hard")
+    assert hard.shape == (20, 3) and hard[6].tolist() == [1, 1, 1] and hard[7].tolist() == [0, 0, 1]
+
+    given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]], "baseline": [[0]] * 4}
+    for who, answers in given.items():
+        rows = {
+            "id": ids[20:],
+            "probabilities": tables.fixed(np.full((4, 2), 0.95), np.float32),
+            "labels": [[NAMES[answer] for answer in row] for row in answers],
+        }
+        if who == "teacher":
+            rows["raw_labels"] = rows["labels"]
+        schema = tables.predictions_schema(2, raw=who == "teacher")
+        tables.write_table(f"{who}.parquet", pa.table(rows, schema=schema), model={})
+    gold = {"id": ids[20:23], "labels": [["negative"], NAMES, []]}
+    tables.write_table("gold.parquet", pa.table(gold, schema=tables.GOLD))
+    Path("test_labels.csv").write_text(f"id,label\n{ids[23]},positive\n", encoding="utf-8")
+    found = evaluate_tables()
+    assert found["teacher"]["accuracy"] == 1 and found["student"]["accuracy"] == 0.5
+    assert found["student"]["f1"] == {"negative": pytest.approx(0.5), "positive": pytest.approx(0.6667)}
+    assert found["student"]["micro_f1"] == pytest.approx(4 / 7, abs=1e-4)
+    assert found["agreement"] == 0.5
+    mistakes = tables.read_table("mistakes.parquet").to_pylist()
+    assert [(row["gold"], row["teacher"], row["student"]) for row in mistakes] == [
+        ("negative; positive", "negative; positive", "positive"),
+        ("positive", "positive", "negative"),
+    ]
+    assert "(none),(none)" in Path("student.csv").read_text(encoding="utf-8")
+    assert "micro F1" in capsys.readouterr().out
+
+
+def test_none_of_these_is_a_class_below_a_threshold(folder, capsys):
+    change(task={"reject": "other"})
+    ids = [text_id(text) for text in TEXTS]
+    good = np.array(["good" in text for text in TEXTS], float)
+    scores = np.stack([2 - 2 * good, 2 * good], 1)[:, None] + np.linspace(0, 0.4, 24)[:, None, None]
+    scores[[5, 9, 13, 17, 22]] -= 9
+    write_scores("pool_scores.parquet", ids[:20], scores[:20])
+    write_scores("test_scores.parquet", ids[20:], scores[20:])
+    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
+    label.main([*paths, "teacher_test.parquet", "label.json"])
+    labels = tables.read_table("labeled.parquet")["labels"].to_pylist()
+    assert [row for row, given in enumerate(labels) if given == ["other"]] == [5, 9, 13, 17]
+    assert tables.read_table("teacher_test.parquet")["labels"].to_pylist()[2] == ["other"]
+    found = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert found["reject"]["share"] == found["shares"]["after"]["other"] == 0.25
+    probabilities = tables.matrix(tables.read_table("labeled.parquet")["probabilities"])
+    assert probabilities.shape == (20, 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=2e-4)
+    with Path("corrections.csv").open("a", encoding="utf-8") as file:
+        file.write(f"{ids[6]},,other\n")
+    assert run_select()[6]["probabilities"] == [0, 0, 1]
+
+    scores[[5, 9, 13, 17, 22]] += 9
+    write_scores("pool_scores.parquet", ids[:20], scores[:20])
+    capsys.readouterr()
+    label.main([*paths, "teacher_test.parquet", "label.json"])
+    assert json.loads(Path("label.json").read_text(encoding="utf-8"))["reject"] == {"share": 0.0}
+    assert "not of two groups" in capsys.readouterr().out
 
 
 def test_equal_tables_are_equal_bytes_and_half_a_table_is_none(tmp_path):

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from nolabels import params
+from nolabels.labels import one_hot
 from nolabels.statistics import mcnemar, scores, shares, wilson
 
 
@@ -17,6 +19,11 @@ from nolabels.statistics import mcnemar, scores, shares, wilson
 )
 def test_wilson(correct, total, low, high):
     assert wilson(correct, total) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+
+
+def task(names, multi_label=False):
+    classes = [params.Class(name=name, words=name) for name in names]
+    return params.Task(classes=classes, multi_label=multi_label, threshold=0.5, reject=None)
 
 
 def pairs(only_left, only_right, both=5):
@@ -35,18 +42,30 @@ def test_mcnemar_is_a_fair_coin_s(only_left, only_right, p_value):
 
 
 def test_scores():
-    found = scores(np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1]), ["a", "b", "never"])
+    found = scores(one_hot([0, 0, 1, 1], 3), one_hot([0, 1, 1, 1], 3), task(["a", "b", "never"]))
     assert found["accuracy"] == 0.75
     assert found["accuracy_low"] < 0.75 < found["accuracy_high"]
     assert found["f1"] == {"a": pytest.approx(2 / 3), "b": pytest.approx(0.8), "never": 0.0}
     assert found["macro_f1"] == pytest.approx((2 / 3 + 0.8) / 3)
+    assert "micro_f1" not in found  # it is the accuracy
+
+
+def test_scores_of_several_labels_per_text():
+    gold = np.array([[1, 1], [0, 0], [1, 0], [0, 1]], bool)
+    answers = np.array([[1, 1], [0, 0], [1, 1], [0, 0]], bool)
+    found = scores(gold, answers, task(["a", "b"], multi_label=True))
+    assert found["accuracy"] == 0.5  # every class right
+    assert found["f1"] == {"a": 1.0, "b": 0.5}
+    assert found["macro_f1"] == 0.75
+    assert found["micro_f1"] == 0.75  # 3 right, 1 too many, 1 missing
 
 
 @pytest.mark.parametrize(("classes", "listed"), [(10, True), (11, False)])
 def test_f1_of_each_class_up_to_ten(classes, listed):
-    answers = np.arange(classes)
-    assert ("f1" in scores(answers, answers, [str(number) for number in answers])) is listed
+    answers = np.eye(classes, dtype=bool)
+    names = [str(number) for number in range(classes)]
+    assert ("f1" in scores(answers, answers, task(names))) is listed
 
 
 def test_shares():
-    assert shares(np.array([1, 1, 0, 1]), ["a", "b", "c"]) == {"a": 0.25, "b": 0.75, "c": 0.0}
+    assert shares(one_hot([1, 1, 0, 1], 3), ["a", "b", "c"]) == {"a": 0.25, "b": 0.75, "c": 0.0}
