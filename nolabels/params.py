@@ -234,6 +234,8 @@ class Sample(Section):
     valid: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)] | None
     dev: Annotated[int, Field(ge=0)]
+    near_duplicates: Literal["keep", "remove"]
+    similarity: Share
 
     @model_validator(mode="after")
     def fitting(self):
@@ -249,6 +251,10 @@ class Sample(Section):
             raise ValueError(
                 "method notebook needs a test_file, valid 0 and dev 0, "
                 f"found {self.test_file}, {self.valid} and {self.dev}"
+            )
+        if self.method == "notebook" and self.near_duplicates == "remove":
+            raise ValueError(
+                "near_duplicates must be keep for method notebook, which leaves nothing out, found remove"
             )
         return self
 

@@ -1,6 +1,6 @@
 """Draws test, dev and pool from the raw texts, disjoint by text; answers go into files of their own.
 
-usage: python -m stages.sample data/raw data
+usage: python -m stages.sample data/raw data metrics/sample.json
 """
 
 import random
@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params, readers
+from nolabels.duplicates import NearDuplicates
 from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_table
+from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_json, write_table
 from nolabels.texts import draw_key, text_id
 
 BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else is arrays
@@ -99,12 +100,13 @@ def draw_order(ids, seed):
     return np.argsort(keys.view(">u8"), kind="stable")
 
 
-def draw(ids, golds, sample, from_test=None):
+def draw(ids, golds, sample, from_test=None, left_out=None):
     """Indices of each part, in draw order; ids: N x 16 bytes, each once; golds: N.
 
     Texts with gold fill test, then dev; the rest is pool. from_test: N bool, which texts are of the
     test file: test is drawn from those alone, dev and pool from the others; None: there is no such
-    file. Returns {"test", "dev", "valid", "train"}. Raises UserError where there is too little.
+    file. left_out: N bool, texts that the pool must not hold, or None. Returns {"test", "dev", "valid",
+    "train"}. Raises UserError where there is too little.
     """
     order = draw_order(ids, sample.seed)
     answered = order[golds[order] >= 0] if sample.gold else order
@@ -121,6 +123,8 @@ def draw(ids, golds, sample, from_test=None):
         rest = order[~from_test[order]]
     held = np.zeros(len(ids), bool)
     held[parts["test"]] = held[parts["dev"]] = True
+    if left_out is not None:
+        held |= left_out
     rest = rest[~held[rest]]
     enough(rest, sample.valid + sample.pool, "sample.pool + sample.valid", "texts beside test and dev")
     parts["valid"] = rest[: sample.valid]
@@ -140,11 +144,11 @@ def enough(found, need, keys, what):
         raise UserError(f"params.yaml: {keys}: must be at most the {len(found)} {what}, found {need}")
 
 
-def draw_as_notebook(ids, golds, sample, from_test):
+def draw_as_notebook(ids, golds, sample, from_test, left_out):
     """The rows that `random.seed(42); random.sample(train_sentences, 1000)` picks, in that order.
 
     The pick depends on seed and count alone. Nothing is left out: neither texts that stand twice nor
-    those that the test set holds too.
+    those that the test set holds too; `left_out` is there for the same call as `draw`.
     """
     train, test = np.flatnonzero(~from_test), np.flatnonzero(from_test)
     enough(train, sample.pool, "sample.pool", "texts outside the test file")
@@ -153,6 +157,15 @@ def draw_as_notebook(ids, golds, sample, from_test):
     answered = order[golds[order] >= 0] if sample.gold else order
     none = np.zeros(0, np.int64)
     return {**draw_test(answered, sample), "dev": none, "valid": none, "train": train[picked]}
+
+
+def near_duplicates(guard, texts, place):
+    """Which of the pool's N texts resemble a test text: N bool. texts, place: as read_texts gives them."""
+    found = np.zeros(len(place), bool)
+    for start in range(0, len(place), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        found[rows] = [guard.resembles(text) for text in texts.take(pa.array(place[rows])).to_pylist()]
+    return found
 
 
 def read_texts(files, sample, source):
@@ -214,6 +227,7 @@ def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("raw", type=Path, help="folder with the raw files")
     parser.add_argument("out", type=Path, help="folder for pool, test, gold, dev, dev_gold")
+    parser.add_argument("metrics", type=Path, help="JSON to write: what was drawn and left out")
     args = parser.parse_args(argv)
     values = params.load()
     sample, task = values.sample, values.task
@@ -224,8 +238,8 @@ def main(argv=None):
     # answers in the pool's files are of use for test and dev only
     with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
     source, answers, empty = scan(files, sample, task, with_gold, notebook)
-    rows = len(source)
-    if not rows:
+    rows_read = len(source)
+    if not rows_read:
         raise UserError(
             f"{files[0]}: row 1: must be followed by rows with texts, found {empty} and all empty"
         )
@@ -235,17 +249,31 @@ def main(argv=None):
         overlap = int(np.isin(others, held).sum())
         source = source.take(first_of_each(source.ids))
     from_test = source.files < len(test_files) if test_files else None
-    parts = (draw_as_notebook if notebook else draw)(source.ids, source.golds, sample, from_test)
     different = len(source)
-    drawn = source.take(np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")]))
+    left_out, guard = np.zeros(len(source), bool), None
+    while True:
+        parts = (draw_as_notebook if notebook else draw)(
+            source.ids, source.golds, sample, from_test, left_out
+        )
+        sizes = [len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])]
+        rows = np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")])
+        drawn = source.take(rows)
+        texts, place = read_texts(files, sample, drawn)
+        if guard is None:
+            test = texts.take(pa.array(place[sizes[0] : sum(sizes[:2])]))
+            guard = NearDuplicates(test.to_pylist(), sample.similarity)
+        near = near_duplicates(guard, texts, place[: sizes[0]])
+        if sample.near_duplicates == "keep" or not near.any():
+            break
+        # others take their places, and may be near-duplicates too
+        left_out[rows[: sizes[0]][near]] = True
     del source
-    ends = np.cumsum([len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])])
+    ends = np.cumsum(sizes)
     places = {"pool": slice(0, ends[0]), "test": slice(ends[0], ends[1]), "dev": slice(ends[1], ends[2])}
     tables = {name: drawn.take(rows) for name, rows in places.items()}
     pool = tables["pool"]
     if notebook:
         overlap = int(np.isin(pool.ids, held).sum())
-    texts, place = read_texts(files, sample, drawn)
 
     split = np.repeat(["valid", "train"], [len(parts["valid"]), len(parts["train"])])
     for name, table in tables.items():
@@ -254,18 +282,36 @@ def main(argv=None):
     write_gold(args.out / "gold.parquet", tables["test"], answers, task.labels)
     write_gold(args.out / "dev_gold.parquet", tables["dev"], answers, task.labels)
 
-    counted = f"{len(parts['train'])} pool texts and {len(parts['valid'])} for validation, {len(parts['test'])} test, {len(parts['dev'])} dev"
+    metrics = {
+        "pool": len(parts["train"]),
+        "valid": len(parts["valid"]),
+        "test": len(parts["test"]),
+        "dev": len(parts["dev"]),
+        "rows": rows_read,
+        "empty": empty,
+        "duplicates": rows_read - different if not notebook else len(pool) - len(np.unique(pool.ids)),
+        "also_in_test_file": overlap,
+        "near_duplicates": int(near.sum()),
+        "near_duplicates_removed": int(left_out.sum()),
+    }
+    write_json(args.metrics, metrics)
+    counted = f"{metrics['pool']} pool texts and {metrics['valid']} for validation, {metrics['test']} test, {metrics['dev']} dev"
     if notebook:
-        twice = len(pool) - len(np.unique(pool.ids))
         say(
             f"sample: {counted}, of {len(others)} rows as the notebook drew them; of the pool {overlap} are in "
-            f"the test file too and {twice} stand twice, all kept"
+            f"the test file too and {metrics['duplicates']} stand twice, all kept"
         )
     else:
         also = f", {overlap} of the pool's files also in the test file" if test_files else ""
         say(
             f"sample: {counted}, of {different} different texts "
-            f"({rows - different} duplicates{also}, {empty} empty rows left out)"
+            f"({metrics['duplicates']} duplicates{also}, {empty} empty rows left out)"
+        )
+    if near.any() or left_out.any():
+        say(
+            f"sample: {near.sum()} pool texts are near-duplicates of a test text"
+            if near.any()
+            else f"sample: {left_out.sum()} near-duplicates of test texts left out of the pool"
         )
     found = {index for gold in np.unique(tables["test"].golds) if gold >= 0 for index in answers[gold]}
     absent = [name for index, name in enumerate(task.labels) if sample.gold and index not in found]

@@ -11,6 +11,7 @@ from nolabels.spelling import join
 from stages import sample
 
 ROOT = Path(__file__).parent.parent
+NAMES = {"column": "label", "names": True}
 SMALL = {
     "format": "csv",
     "columns": None,
@@ -23,6 +24,8 @@ SMALL = {
     "valid": 0,
     "test": 1,
     "dev": 0,
+    "near_duplicates": "keep",
+    "similarity": 0.8,
 }
 
 
@@ -45,7 +48,7 @@ def run(folder, monkeypatch, files, **changes):
         (raw / name).write_bytes(content)
     write_params(folder, **changes)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["sample", "data/raw", "data"])
+    monkeypatch.setattr(sys, "argv", ["sample", "data/raw", "data", "metrics/sample.json"])
     stage.run(sample.main)
     return Path(folder, "data")
 

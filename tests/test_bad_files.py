@@ -11,8 +11,8 @@ import pytest
 from nolabels import readers
 from tests import sampling
 from tests.hub import parquet
+from tests.sampling import NAMES
 
-NAMES = {"column": "label", "names": True}
 IDS = {"column": "label", "values": {0: "negative", 1: "positive", -1: None}}
 RANGES = {"column": "label", "ranges": {"negative": [-4, -1], "positive": [1, 4]}}
 LINES = "text,label\ngood,positive\nbad,negative\n"

@@ -14,8 +14,8 @@ from nolabels.texts import text_id
 from stages import sample
 from tests import sampling
 from tests.hub import parquet
+from tests.sampling import NAMES
 
-NAMES = {"column": "label", "names": True}
 TEXTS = [f"Text number {number}" for number in range(12)]
 LABELS = ["negative", "positive", ""] * 4
 ROWS = list(zip(TEXTS, LABELS, strict=True))

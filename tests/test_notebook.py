@@ -54,10 +54,13 @@ def test_the_rows_are_the_notebook_s(tmp_path, monkeypatch, capsys):
     tested = {text_id(text) for text, _, _ in ROWS["validation"]}
     overlap, twice = sum(one in tested for one in picked), len(picked) - len(set(picked))
     assert overlap and twice, "made so that there is something to count"
-    assert capsys.readouterr().out == (
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == (
         "sample: 1000 pool texts and 0 for validation, 872 test, 0 dev, of 67349 rows as the notebook drew them; "
-        f"of the pool {overlap} are in the test file too and {twice} stand twice, all kept\n"
+        f"of the pool {overlap} are in the test file too and {twice} stand twice, all kept"
     )
+    near = json.loads((tmp_path / "metrics/sample.json").read_text(encoding="utf-8"))["near_duplicates"]
+    assert near >= overlap and second == f"sample: {near} pool texts are near-duplicates of a test text"
 
 
 @pytest.mark.slow
