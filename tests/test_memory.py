@@ -1,0 +1,70 @@
+"""What stages take at their peak, each run as a process of its own."""
+
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from nolabels.tables import TEXTS, matrix, write_table
+from nolabels.texts import text_id
+from tests import sampling, tiny
+
+pytestmark = pytest.mark.slow
+
+# the largest resident set, in MiB, of a stage; Linux counts it in KiB
+PEAK = """
+import resource, runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_module(sys.argv[0], run_name="__main__")
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def peak(folder, module, *paths):
+    result = subprocess.run(
+        [sys.executable, "-c", PEAK, f"stages.{module}", *paths],
+        cwd=folder,
+        env={"PYTHONPATH": str(sampling.ROOT), "OMP_NUM_THREADS": "1", "PATH": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    return int(result.stdout.rpartition("peak ")[2])
+
+
+def test_150_classes_and_2000_texts(tmp_path):
+    import pyarrow as pa
+
+    sampling.write_params(tmp_path)
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
+    params["task"]["classes"] = [{"name": f"c{n}", "words": f"class number {n}"} for n in range(150)]
+    params["score"].update(kind="similarity", templates=[{"class_text": "{class}"}])
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    texts = [text for _, text in tiny.sentences(2000)]
+    columns = {"id": [text_id(text) for text in texts], "text": texts, "row": np.arange(2000)}
+    write_table(tmp_path / "pool.parquet", pa.table(columns, schema=TEXTS))
+    tiny.encoder(tmp_path / "teacher", "mean_tokens")
+    assert peak(tmp_path, "score", "pool.parquet", "teacher", "scores.parquet") < 2048
+    scores = matrix(pq.read_table(tmp_path / "scores.parquet")["score"])
+    assert scores.shape == (2000, 150) and np.isfinite(scores).all()
+
+
+def test_sample_keeps_no_text_that_is_not_drawn(tmp_path):
+    """Ten times the rows may cost the arrays of their ids (40 bytes each), not their texts."""
+    peaks = []
+    for rows in (30_000, 300_000):
+        folder = tmp_path / str(rows)
+        (folder / "data/raw").mkdir(parents=True)
+        with (folder / "data/raw/a.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text"])
+            writer.writerows([f"{'a long enough text ' * 20} number {row}"] for row in range(rows))
+        sampling.write_params(folder, pool=1000, test=200)
+        peaks.append(peak(folder, "sample", "data/raw", "data", "metrics/sample.json"))
+    assert peaks[1] - peaks[0] < 270_000 * 200 / 2**20, peaks
