@@ -1,5 +1,7 @@
 """From raw scores to probabilities, without labels: prior matching and template ensembles."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from nolabels.stage import UserError
@@ -11,7 +13,7 @@ def log_softmax(scores):
     return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 
 
-def match_prior(scores, prior, *, tolerance=1e-6, rounds=10_000):
+def match_prior(scores, prior, start=None, *, tolerance=1e-5, rounds=2_000):
     """The bias of each class that makes the mean probability over the texts equal the prior.
 
     A zero-shot teacher favours some answers whatever the text. With weights w_k on the classes,
@@ -21,37 +23,82 @@ def match_prior(scores, prior, *, tolerance=1e-6, rounds=10_000):
     iteration is UCPA of Estienne et al. 2023 ("Unsupervised Calibration through Prior Adaptation").
     It assumes that the texts have the given class shares.
 
-    scores: N x K, raw; prior: K shares, sum 1. Returns K log-weights, mean 0, to be added to the
-    scores. Raises UserError where no weights reach the prior (a class that never scores).
+    scores: N x K; prior: K shares, sum 1; start: K log-weights to begin with, or None. Returns K
+    log-weights, mean 0, to be added to the scores. Raises UserError where no weights reach the prior
+    (a class that never scores).
     """
     prior = np.asarray(prior, np.float64)
     scores = np.asarray(scores, np.float64)
-    bias = np.zeros(len(prior))
+    bias = np.zeros(len(prior)) if start is None else start
     for _ in range(rounds):
         mean = np.exp(log_softmax(scores + bias)).mean(0)
         if not np.isfinite(mean).all() or (mean <= 0).any():
             break
-        step = np.log(prior) - np.log(mean)
-        bias += step
         if np.abs(mean - prior).max() < tolerance:
             return bias - bias.mean()
+        bias = bias + np.log(prior) - np.log(mean)
+    # where nearly all probabilities are 0 or 1 the last steps are long in coming
+    if np.abs(mean - prior).max() < 1e-3:
+        return bias - bias.mean()
     raise UserError(
         "label.calibration: the class prior must be reachable by prior matching, found mean "
         f"probabilities {np.round(mean, 4).tolist()} for the prior {prior.tolist()}"
     )
 
 
-def match_shares(odds, shares):
-    """The same for classes that are judged each by itself: the bias of each class that makes the mean
-    of 1 / (1 + exp(-odds)) over the texts equal its share.
+@dataclass(frozen=True)
+class Mixture:
+    """temperature: what scores are divided by, above 0; shares: K, of the classes, sum 1."""
 
-    odds: N x K, log-odds that a class holds; shares: K, each in (0, 1). Returns K log-odds to be added.
+    temperature: float
+    shares: np.ndarray
+
+
+def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
+    """How sharp scores are, and how large the classes, from the groups that they fall into.
+
+    The scores of the texts of one class are taken for a normal distribution, with one width for all
+    classes, and the class's own score is raised by one amount for all: with s centred over the classes,
+    s_i given class k has the mean a + c e_k and the variance v in each direction. The probability of a
+    class is then a softmax of s / T + bias with T = v / c. Expectation maximization finds a, c, v and, unless
+    a prior is given, the shares. This is the prototypical calibration of Han et al. 2023 ("Prototypical
+    Calibration for Few-shot Learning of Language Models") with as many Gaussians as classes, tied so
+    that which group is which class needs no labels.
+
+    scores: N x K; prior: K shares that hold for the texts, or None to estimate them. Returns a Mixture,
+    or None where the scores do not fall into groups (c is not above 0).
     """
-    pairs = np.stack(
-        [odds, np.zeros_like(odds)], axis=-1
-    )  # a class against its absence: prior matching of two
-    biases = [match_prior(pairs[:, index], [share, 1 - share]) for index, share in enumerate(shares)]
-    return np.array([held - absent for held, absent in biases])
+    scores = np.asarray(scores, np.float64)
+    count, classes = scores.shape
+    scores = scores - scores.mean(1, keepdims=True)
+    own = np.eye(classes) - 1 / classes
+    shares = np.full(classes, 1 / classes) if prior is None else np.asarray(prior, np.float64)
+    temperature = scores.std()
+    if not temperature > 0:
+        return None
+    least = temperature / 50  # groups without any width, which a few texts may be, would make it 0
+    bias = match_prior(scores / temperature, shares)
+    raised = 0.0
+    for _ in range(rounds):
+        found = np.exp(log_softmax(scores / temperature + bias))
+        for _ in range(3):  # means and the common rise depend on each other
+            means = (scores - raised * (found - 1 / classes)).mean(0)
+            raised = (found * (scores - means)).sum() / (count * (1 - 1 / classes))
+        if not raised > 1e-6 * scores.std():
+            return None
+        # sum over classes of p_ik |s_i - a - c e_k|^2, multiplied out
+        left = scores - means
+        spread = (left**2).sum() - 2 * raised * (found * left).sum()
+        spread += raised**2 * (found @ (own**2).sum(1)).sum()
+        last, temperature = temperature, max(spread / (count * (classes - 1)) / raised, least)
+        if prior is None:
+            shares = found.mean(0)
+            bias = np.log(shares) - means / temperature
+        else:
+            bias = match_prior(scores / temperature, shares, bias)
+        if abs(temperature - last) < tolerance * last:
+            break
+    return Mixture(float(temperature), shares)
 
 
 def own_odds(scores, against):
@@ -89,14 +136,9 @@ def reject_threshold(evidence):
     return float(between[model.predict_proba(between[:, None])[:, high] >= 0.5][0])
 
 
-def combine(scores, biases, weights):
-    """Weighted mean over the templates of calibrated scores.
-
-    scores: N x T x K, raw scores or log-odds; biases: T x K; weights: T, sum 1. Returns N x K. The mean
-    of logs is the product of experts of Hinton 2002; one template's certainty counts more there than in
-    a mean of probabilities.
-    """
-    return np.einsum("ntk,t->nk", np.asarray(scores, np.float64) + biases, weights)
+def pairs(odds):
+    """N x K log-odds -> N x K x 2 scores: each class, and its absence."""
+    return np.stack([odds, np.zeros_like(odds)], -1)
 
 
 def sigmoid(odds):

@@ -355,7 +355,16 @@ class Score(Section):
 class Label(Section):
     round: Annotated[int, Field(ge=0)]
     calibration: Literal["prior_matching", "none"]
-    prior: Literal["uniform"] | dict[str, Share]
+    prior: Literal["uniform", "estimated"] | dict[str, Share]
+    temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def fitting(self):
+        if self.calibration == "none" and self.prior != "uniform":
+            raise ValueError(
+                f"prior must be uniform with calibration: none, which takes none, found {self.prior}"
+            )
+        return self
 
 
 class Select(Section):
@@ -441,7 +450,7 @@ class Params(Section):
                 "label.prior: must give every class the share of texts that have it, in (0, 1), for "
                 f"prior_matching with task.multi_label, found {prior}; or set label.calibration to none"
             )
-        if prior == "uniform":
+        if not isinstance(prior, dict):
             return self
         if set(prior) != set(self.task.names):
             raise ValueError(f"label.prior: must give every class a share, found {prior}")

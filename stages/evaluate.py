@@ -16,7 +16,7 @@ from nolabels.labels import certainty, from_column, to_column
 from nolabels.people import read_answers
 from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
-from nolabels.statistics import few, mcnemar, scores, shares
+from nolabels.statistics import calibration_error, few, mcnemar, scores, shares
 from nolabels.tables import about, matrix, read_table, write_json, write_table
 
 SURE = 0.9  # the certainty from which on an answer counts as covered
@@ -47,9 +47,18 @@ def spelled(chosen, names):
     return [join(labels) for labels in to_column(chosen, names).to_pylist()]
 
 
-def compare(gold, answers, task):
-    """The part of the metrics that needs gold. gold: N x K bool; answers: {who: N x K bool}."""
+def compare(gold, answers, probabilities, task):
+    """The part of the metrics that needs gold.
+
+    gold: N x K bool; answers: {who: N x K bool}; probabilities: {who: N x K}, of some of them.
+    """
     found = {who: scores(gold, given, task) for who, given in answers.items()}
+    for who, given in probabilities.items():
+        if task.multi_label:  # each of the K decisions is an answer
+            sure, right = np.maximum(given, 1 - given).ravel(), (answers[who] == gold).ravel()
+        else:
+            sure, right = certainty(given, task), (answers[who] == gold).all(1)
+        found[who]["ece"], found[who]["ece_floor"] = calibration_error(sure, right)
     teacher, student = ((answers[who] == gold).all(1) for who in ("teacher", "student"))
     found["difference"] = {
         "accuracy": float(student.mean() - teacher.mean()),
@@ -73,22 +82,24 @@ def describe(answers, probabilities, task):
 def table_lines(metrics):
     """The comparison as a person reads it at the end of a run."""
     several = "micro_f1" in metrics["teacher"]  # accuracy is then that of all classes of a text
+    columns = ["macro_f1", *(["micro_f1"] if several else []), "ece"]
+    titles = {"macro_f1": "macro F1", "micro_f1": "micro F1", "ece": "ECE"}
     lines = [
-        f"{'':14}{'accuracy':>9}   {'95 % interval':<15} {'macro F1':>9}"
-        + (f" {'micro F1':>9}" if several else "")
+        f"{'':14}{'accuracy':>9}   {'95 % interval':<15}"
+        + "".join(f" {titles[column]:>9}" for column in columns)
     ]
-    titles = {
+    names = {
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
         "student": "student",
         "baseline": "TF-IDF + LR",
     }
-    for who, title in titles.items():
+    for who, name in names.items():
         row = metrics[who]
         interval = f"{row['accuracy_low']:.4f}-{row['accuracy_high']:.4f}"
         lines.append(
-            f"{title:14}{row['accuracy']:>9.4f}   {interval:<15} {row['macro_f1']:>9.4f}"
-            + (f" {row['micro_f1']:>9.4f}" if several else "")
+            f"{name:14}{row['accuracy']:>9.4f}   {interval:<15}"
+            + "".join(f" {row[column]:>9.4f}" for column in columns if column in row)
         )
     difference, sizes = (
         metrics["difference"],
@@ -155,14 +166,19 @@ def main(argv=None):
     answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
     answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "baseline")}
 
+    probabilities = {who: matrix(table["probabilities"]) for who, table in tables.items()}
     metrics = {}
     if known.any():
-        metrics |= compare(gold[known], {who: given[known] for who, given in answers.items()}, task)
+        metrics |= compare(
+            gold[known],
+            {who: given[known] for who, given in answers.items()},
+            {who: given[known] for who, given in probabilities.items()},
+            task,
+        )
     metrics["agreement"] = float((answers["teacher"] == answers["student"]).all(1).mean())
     metrics["n"] = int(known.sum())
     metrics["unseen"] = {
-        who: describe(answers[who], matrix(tables[who]["probabilities"]), task)
-        for who in ("teacher", "student")
+        who: describe(answers[who], probabilities[who], task) for who in ("teacher", "student")
     }
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
@@ -175,7 +191,7 @@ def main(argv=None):
         write_confusion(path, [told["gold"][row] for row in rows], [told[who][row] for row in rows])
     right = [(answers[who] == gold).all(1) for who in ("teacher", "student")]
     wrong = np.flatnonzero(known & ~(right[0] & right[1]))
-    confidence = certainty(matrix(tables["student"]["probabilities"]), task)
+    confidence = certainty(probabilities["student"], task)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     columns = {
         "id": pa.array([ids[row] for row in wrong], pa.string()),

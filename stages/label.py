@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from nolabels import params
 from nolabels.calibration import (
-    combine,
+    fit_mixture,
     log_softmax,
     match_prior,
-    match_shares,
     own_odds,
+    pairs,
     reject_threshold,
     sigmoid,
 )
@@ -36,6 +36,8 @@ from nolabels.tables import (
     write_json,
     write_table,
 )
+
+FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in random order
 
 
 def read_scores(path, task):
@@ -58,29 +60,28 @@ def count_long(path):
     return len(table.filter(table["cut"])["id"].unique())
 
 
-def shares_wanted(label, names):
-    """The class prior as K shares."""
-    if label.prior == "uniform":
-        return np.full(len(names), 1 / len(names))
-    return np.array([label.prior[name] for name in names])
-
-
 @dataclass(frozen=True)
 class Fit:
     """What is taken from the pool: how scores become probabilities.
 
-    biases: T x K, of the templates; weights: T, of the templates, sum 1; bias: K, of their mean;
-    reject: the score that a class must reach for a text to be of any, or None.
+    weights: T, of the templates, sum 1; temperature and bias: K numbers each; prior: K, the shares of
+    the classes; reject: the score that a class must reach for a text to be of any, or None.
+
+    The weighted mean over the templates is that of log-probabilities, hence a product of experts (Hinton
+    2002): one template's certainty counts more there than in a mean of probabilities. What a template
+    prefers is a constant of each class, and so is the mean of the templates' constants: one bias takes
+    all of them out.
     """
 
-    biases: np.ndarray
     weights: np.ndarray
+    temperature: np.ndarray
     bias: np.ndarray
+    prior: np.ndarray
     reject: float | None = None
 
     def scores(self, scores):
         """N x T x K raw scores -> N x K calibrated ones."""
-        return combine(scores, self.biases, self.weights) + self.bias
+        return mean(scores, self.weights) / self.temperature + self.bias
 
     def probabilities(self, scores, task):
         """N x T x K raw scores -> N x L probabilities of the task's labels."""
@@ -94,25 +95,61 @@ class Fit:
         return np.exp(log_softmax(found))
 
 
+def mean(scores, weights):
+    """N x T x K -> N x K, weighted over the templates."""
+    return np.einsum("ntk,t->nk", np.asarray(scores, np.float64), weights)
+
+
 def untouched(scores):
     """The Fit that leaves N x T x K scores as they are."""
     templates, classes = scores.shape[1:]
-    return Fit(np.zeros((templates, classes)), np.full(templates, 1 / templates), np.zeros(classes))
+    even = np.full(classes, 1 / classes)
+    return Fit(np.full(templates, 1 / templates), np.ones(classes), np.zeros(classes), even)
 
 
 def fit(scores, values):
-    """The Fit of N x T x K scores; values: params.Params."""
+    """The Fit of N x T x K scores of texts in random order; values: params.Params."""
+    label, task = values.label, values.task
     found = untouched(scores)
-    if values.label.calibration == "prior_matching":
-        prior = shares_wanted(values.label, values.task.names)
-        match = match_shares if values.task.multi_label else match_prior
-        found = replace(
-            found, biases=np.stack([match(scores[:, index], prior) for index in range(scores.shape[1])])
-        )
-        found = replace(found, bias=match(found.scores(scores), prior))
-    if values.task.reject is not None:
-        found = replace(found, reject=reject_threshold(found.scores(scores).max(1)))
+    raw = mean(scores[:FIT_TEXTS], found.weights)
+    if label.prior != "uniform" and label.prior != "estimated":
+        found = replace(found, prior=np.array([label.prior[name] for name in task.names]))
+    if task.multi_label:
+        each = [
+            fit_class(pair, share, label)
+            for pair, share in zip(pairs(raw).swapaxes(0, 1), found.prior, strict=True)
+        ]
+        temperature, bias = np.array(each).T
+    else:
+        temperature, bias, prior = fit_classes(raw, found.prior, label)
+        found = replace(found, prior=prior)
+    found = replace(found, temperature=temperature, bias=bias)
+    if task.reject is not None:
+        evidence = found.scores(scores[:FIT_TEXTS]).max(1)
+        found = replace(found, reject=reject_threshold(evidence))
     return found
+
+
+def fit_classes(scores, prior, label):
+    """Temperature (K times the same), bias (K) and prior (K) of N x K scores."""
+    temperature = label.temperature
+    if label.prior == "estimated" or temperature == "pool":
+        mixture = fit_mixture(scores, None if label.prior == "estimated" else prior)
+        if mixture is None:
+            say(
+                "label: warning: the scores do not fall into groups; the temperature stays 1, the prior uniform"
+            )
+        temperature = (mixture.temperature if mixture else 1.0) if temperature == "pool" else temperature
+        prior = mixture.shares if mixture and label.prior == "estimated" else prior
+    scores = scores / temperature
+    bias = np.zeros(len(prior)) if label.calibration == "none" else match_prior(scores, prior)
+    return np.full(len(prior), temperature), bias, prior
+
+
+def fit_class(scores, share, label):
+    """Temperature and bias of one class against its absence. scores: N x 2; share: in (0, 1)."""
+    temperature, bias, _ = fit_classes(scores, np.array([share, 1 - share]), label)
+    return temperature[0], bias[0] - bias[1]
 
 
 def main(argv=None):
@@ -167,6 +204,7 @@ def main(argv=None):
     before, after = shares(decide(pool_raw[train], task), names), shares(answers[train], names)
     metrics = {
         "shares": {"before": before, "after": after},
+        "temperature": float(fitted.temperature.mean()),
         "confidence": {
             "before": float(certainty(pool_raw[train], task).mean()),
             "after": float(confidence[train].mean()),

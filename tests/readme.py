@@ -17,19 +17,22 @@ ROWS = {
 def result(metrics, speed):
     """The result table, from metrics/evaluate.json and metrics/speed.json."""
     sizes = metrics["size"]
-    lines = ["| | accuracy | 95 % interval | macro F1 | parameters |", "|---|---|---|---|---|"]
+    lines = ["| | accuracy | 95 % interval | macro F1 | ECE | parameters |", "|---|---|---|---|---|---|"]
     for who, title in ROWS.items():
         row, size = metrics[who], sizes.get(who.removesuffix("_raw"), {})
+        error = f"{row['ece']:.4f}" if "ece" in row else ""
         parameters = f"{size['parameters'] / 1e6:.1f} M" if size else ""
         lines.append(
             f"| {title} | {row['accuracy']:.4f} | {row['accuracy_low']:.4f}–{row['accuracy_high']:.4f} "
-            f"| {row['macro_f1']:.4f} | {parameters} |"
+            f"| {row['macro_f1']:.4f} | {error} | {parameters} |"
         )
     difference = metrics["difference"]
     lines += [
         "",
         f"On {metrics['n']} texts; student − teacher {difference['accuracy']:+.4f} "
         f"(exact McNemar p = {difference['p_value']:.2g}), they agree on {metrics['agreement']:.1%}. "
+        f"ECE is the expected calibration error; a perfect model would show "
+        f"{metrics['student']['ece_floor']:.4f} on as many texts. "
         f"The teacher read {speed['score_pool']['texts_per_second']:.0f} texts a second with all its templates; "
         f"training took {speed['train']['seconds']:.0f} s.",
     ]

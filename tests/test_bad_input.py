@@ -285,7 +285,7 @@ def test_sources(tmp_path, monkeypatch, case):
     path.parent.mkdir()
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        sample.main(["raw", "data"])
+        sample.main(["raw", "data", "metrics.json"])
     assert str(error.value) == message.replace("{path}", str(path))
     assert not Path("data").exists()
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from nolabels.calibration import (
-    combine,
+    fit_mixture,
     log_softmax,
     match_prior,
-    match_shares,
     own_odds,
     reject_threshold,
     sigmoid,
@@ -26,7 +25,7 @@ def mean_probability(scores, bias):
 def test_the_mean_probability_becomes_the_prior(prior):
     bias = match_prior(SCORES, prior)
     assert bias.mean() == pytest.approx(0, abs=1e-12)
-    np.testing.assert_allclose(mean_probability(SCORES, bias), prior, atol=2e-6)
+    np.testing.assert_allclose(mean_probability(SCORES, bias), prior, atol=2e-5)
 
 
 def test_what_the_texts_say_about_all_classes_does_not_matter():
@@ -48,17 +47,39 @@ def test_a_class_that_never_scores_is_refused():
         match_prior(scores, [1 / 3] * 3)
 
 
-def test_combine_is_the_weighted_mean_of_calibrated_logs():
-    scores, biases, weights = DRAW.normal(size=(5, 2, 3)), DRAW.normal(size=(2, 3)), np.array([0.25, 0.75])
-    first, second = (log_softmax(scores[:, t] + biases[t]) for t in (0, 1))
-    wanted = 0.25 * first + 0.75 * second  # up to a constant of each text
-    np.testing.assert_allclose(log_softmax(combine(scores, biases, weights)), log_softmax(wanted))
+def grouped(count, classes, shares, rise, width=1.0, seed=1):
+    """N x K scores of texts in groups, with biases of the classes and of the texts; and the groups."""
+    draw = np.random.default_rng(seed)
+    groups = draw.choice(classes, count, p=shares)
+    scores = draw.normal(size=(count, classes)) * width + draw.normal(size=classes) * 3
+    return scores + draw.normal(size=(count, 1)) * 5 + rise * np.eye(classes)[groups], groups
 
 
-def test_classes_judged_by_themselves_reach_their_shares():
-    odds, wanted = SCORES * 2, [0.9, 0.2, 0.05]
-    bias = match_shares(odds, wanted)
-    np.testing.assert_allclose(sigmoid(odds + bias).mean(0), wanted, atol=2e-6)
+@pytest.mark.parametrize(
+    ("classes", "shares"),
+    [(2, [0.5, 0.5]), (2, [0.9, 0.1]), (3, [0.6, 0.3, 0.1]), (8, [0.125] * 8)],
+    ids=["even", "uneven", "three", "eight"],
+)
+def test_the_mixture_finds_temperature_and_shares(classes, shares):
+    scores, groups = grouped(4000, classes, shares, rise=3.0, width=1.2)
+    found = fit_mixture(scores)
+    assert found.temperature == pytest.approx(1.2**2 / 3, rel=0.1)
+    np.testing.assert_allclose(found.shares, shares, atol=0.03)
+    # the probabilities that follow mean what they say
+    bias = match_prior(scores / found.temperature, found.shares)
+    probabilities = np.exp(log_softmax(scores / found.temperature + bias))
+    right = probabilities.argmax(1) == groups
+    assert probabilities.max(1).mean() == pytest.approx(right.mean(), abs=0.02)
+
+
+def test_the_mixture_holds_to_a_given_prior():
+    scores, _ = grouped(4000, 3, [0.6, 0.3, 0.1], rise=3.0)
+    found = fit_mixture(scores, [0.6, 0.3, 0.1])
+    assert found.shares.tolist() == [0.6, 0.3, 0.1] and found.temperature == pytest.approx(1 / 3, rel=0.1)
+
+
+def test_equal_scores_are_no_groups():
+    assert fit_mixture(np.ones((50, 3))) is None
 
 
 def test_own_odds():

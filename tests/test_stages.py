@@ -271,7 +271,7 @@ def test_baseline_with_several_labels_per_text(folder):
 
 
 def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
-    change(task={"multi_label": True, "threshold": 0.6}, label={"calibration": "none"})
+    change(task={"multi_label": True, "threshold": 0.6}, label={"calibration": "none", "temperature": 1.0})
     ids = [text_id(text) for text in TEXTS]
     draw = np.random.default_rng(0)
     scores, against = draw.normal(size=(2, 24, 1, 2)).astype(np.float32) * 2

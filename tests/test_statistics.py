@@ -5,7 +5,7 @@ import pytest
 
 from nolabels import params
 from nolabels.labels import one_hot
-from nolabels.statistics import mcnemar, scores, shares, wilson
+from nolabels.statistics import calibration_error, mcnemar, scores, shares, wilson
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,21 @@ def test_f1_of_each_class_up_to_ten(classes, listed):
 
 def test_shares():
     assert shares(one_hot([1, 1, 0, 1], 3), ["a", "b", "c"]) == {"a": 0.25, "b": 0.75, "c": 0.0}
+
+
+def test_calibration_error():
+    # two bins of equal mass: confidence 0.6 and right half of the time, 0.9 and always right
+    confidence = np.array([0.6] * 4 + [0.9] * 4)
+    error, _ = calibration_error(confidence, np.array([1, 0, 1, 0, 1, 1, 1, 1], bool), bins=2)
+    assert error == pytest.approx(0.1)
+
+
+def test_the_floor_is_what_a_perfect_model_shows():
+    draw = np.random.default_rng(3)
+    confidence = draw.uniform(0.5, 1, 900)
+    found = [calibration_error(confidence, draw.random(900) < confidence) for _ in range(20)]
+    assert np.mean([error for error, _ in found]) == pytest.approx(found[0][1], rel=0.15)
+    # a quarter of the texts has about twice the floor
+    assert calibration_error(confidence[:225], np.ones(225, bool))[1] == pytest.approx(
+        2 * found[0][1], rel=0.2
+    )
