@@ -101,6 +101,33 @@ def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
     return Mixture(float(temperature), shares)
 
 
+def agreement_weights(scores, prior):
+    """How much each template counts, by how often its answer is that of the others: T weights, sum 1.
+
+    The answer of a template, and of the mean of all others, is taken after prior matching. With a share a of
+    equal answers among K classes the weight is log((K - 1) a / (1 - a)), 0 at chance and below: the best
+    weights of independent experts whose accuracy is a (Nitzan and Paroush 1982, "Optimal Decision Rules
+    in Uncertain Dichotomous Choice Situations"; for K classes as in SAMME of Hastie et al. 2009). A wording
+    that does not tell the classes apart agrees at chance with those that do.
+
+    scores: N x T x K; prior: K shares. Two templates agree as often with each other: they count alike.
+    """
+    count, templates, classes = scores.shape
+    if templates < 3:
+        return np.full(templates, 1 / templates)
+
+    def answers(given):
+        return (given + match_prior(given, prior)).argmax(1)
+
+    total = scores.sum(1)
+    agreement = np.array(
+        [(answers(own) == answers((total - own) / (templates - 1))).mean() for own in scores.swapaxes(0, 1)]
+    )
+    agreement = np.clip(agreement, 1e-9, 1 - 1 / (count + 1))  # of all N texts is not of all texts
+    weights = np.log((classes - 1) * agreement / (1 - agreement)).clip(0)
+    return weights / weights.sum() if weights.any() else np.full(templates, 1 / templates)
+
+
 def own_odds(scores, against):
     """Log-odds that a class holds, each class judged by itself.
 

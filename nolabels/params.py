@@ -356,6 +356,7 @@ class Label(Section):
     round: Annotated[int, Field(ge=0)]
     calibration: Literal["prior_matching", "none"]
     prior: Literal["uniform", "estimated"] | dict[str, Share]
+    weights: Literal["equal", "agreement"]
     temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
 
     @model_validator(mode="after")

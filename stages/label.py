@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from nolabels import params
 from nolabels.calibration import (
+    agreement_weights,
     fit_mixture,
     log_softmax,
     match_prior,
@@ -110,10 +111,14 @@ def untouched(scores):
 def fit(scores, values):
     """The Fit of N x T x K scores of texts in random order; values: params.Params."""
     label, task = values.label, values.task
+    scores = np.asarray(scores[:FIT_TEXTS], np.float64)
     found = untouched(scores)
-    raw = mean(scores[:FIT_TEXTS], found.weights)
-    if label.prior != "uniform" and label.prior != "estimated":
+    if isinstance(label.prior, dict):
         found = replace(found, prior=np.array([label.prior[name] for name in task.names]))
+    if label.weights == "agreement":
+        prior = found.prior / found.prior.sum()  # shares of classes that may come together
+        found = replace(found, weights=agreement_weights(scores, prior))
+    raw = mean(scores, found.weights)
     if task.multi_label:
         each = [
             fit_class(pair, share, label)
@@ -125,8 +130,7 @@ def fit(scores, values):
         found = replace(found, prior=prior)
     found = replace(found, temperature=temperature, bias=bias)
     if task.reject is not None:
-        evidence = found.scores(scores[:FIT_TEXTS]).max(1)
-        found = replace(found, reject=reject_threshold(evidence))
+        found = replace(found, reject=reject_threshold(found.scores(scores).max(1)))
     return found
 
 
@@ -213,6 +217,8 @@ def main(argv=None):
         "cut": {"pool": count_long(args.pool_scores), "test": count_long(args.test_scores)},
         "template_weight": {str(number + 1): float(weight) for number, weight in enumerate(fitted.weights)},
     }
+    if values.label.prior == "estimated" and not task.multi_label:
+        metrics["prior"] = dict(zip(task.names, map(float, fitted.prior), strict=True))
     if task.reject is not None:
         metrics["reject"] = {"share": after[task.reject]}
         if fitted.reject is None:

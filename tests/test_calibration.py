@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nolabels.calibration import (
+    agreement_weights,
     fit_mixture,
     log_softmax,
     match_prior,
@@ -80,6 +81,22 @@ def test_the_mixture_holds_to_a_given_prior():
 
 def test_equal_scores_are_no_groups():
     assert fit_mixture(np.ones((50, 3))) is None
+
+
+def test_a_template_that_tells_nothing_hardly_counts():
+    draw = np.random.default_rng(4)
+    groups = draw.choice(3, 600)
+    good = 3 * np.eye(3)[groups][:, None] + draw.normal(size=(600, 3, 3))
+    blind, inverse = draw.normal(size=(600, 1, 3)) + [4.0, 0, 0], -good[:, :1]
+    weights = agreement_weights(np.concatenate([good, blind, inverse], 1), [1 / 3] * 3)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:3].min() > 0.25 and weights[3] < 0.05 and weights[4] == 0
+
+
+@pytest.mark.parametrize("templates", [1, 2])
+def test_few_templates_count_alike(templates):
+    scores = DRAW.normal(size=(30, templates, 2))
+    assert agreement_weights(scores, [0.5, 0.5]).tolist() == [1 / templates] * templates
 
 
 def test_own_odds():
