@@ -1,0 +1,492 @@
+"""How fast the pipeline is beside what people would use instead; both sides in one run, in turn.
+
+usage: python -m benchmarks.speed [--only PART ...] [--repeats 5]
+
+Needs a finished `dvc repro` in this folder. Writes benchmarks/speed.json, a row for each measurement,
+and benchmarks/speed.md, the same for people. A run of some parts replaces their rows alone. A peer runs
+as its documentation says, in float32, with the batch of 8, 32 or 64 that is fastest for it. Figures
+are medians; `ratio` is how many times faster ours is, unless the unit says otherwise.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from nolabels import models, params, teachers
+from nolabels.tables import TEXTS, read_table, write_json, write_table
+
+JSON, PAGE = Path("benchmarks/speed.json"), Path("benchmarks/speed.md")
+BATCHES = (8, 32, 64)
+NLI = {  # the sizes of microsoft/deberta-base and roberta-base, before their heads
+    "deberta": {
+        "relative_attention": True,
+        "position_biased_input": False,
+        "pos_att_type": ["c2p", "p2c"],
+        "max_relative_positions": -1,
+        "type_vocab_size": 0,
+        "max_position_embeddings": 512,
+    },
+    "roberta": {"type_vocab_size": 1, "max_position_embeddings": 514},
+}
+TOPICS = ["politics", "sport", "business", "science", "health", "travel", "food", "music", "film", "weather"]
+
+
+def clock(call):
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def in_turn(repeats, *calls):
+    """Median seconds of each call, all called in turn, after one call of each that does not count."""
+    for call in calls:
+        call()
+    seconds = [[clock(call) for call in calls] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*seconds, strict=True)]
+
+
+def fastest_batch(call):
+    """The batch size, of BATCHES, with which call(batch) is fastest."""
+    call(BATCHES[0])
+    return min(BATCHES, key=lambda batch: clock(lambda: call(batch)))
+
+
+def row(name, ours, peer, unit, asked, ratio=None):
+    return {
+        "name": name,
+        "ours": round(ours, 4),
+        "peer": None if peer is None else round(peer, 4),
+        "unit": unit,
+        "ratio": round(ours / peer if ratio is None else ratio, 3),
+        "asked": asked,
+    }
+
+
+def texts_of(table, count):
+    """The first texts of a table, which are a random draw."""
+    return read_table(f"data/{table}.parquet", ["text"])["text"].to_pylist()[:count]
+
+
+def sorted_texts(texts):
+    return sorted(texts, key=len)
+
+
+def teacher(kind, folder, precision, **changes):
+    values = params.load()
+    score = values.score.model_copy(update={"kind": kind, **changes})
+    return teachers.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
+
+
+def precisions():
+    """float32, and bfloat16 where the processor multiplies it natively."""
+    return sorted({"float32", models.pick_precision("auto", "cpu")})
+
+
+def peak(precision):
+    """Floating-point operations a second of a large matrix product, the best of several."""
+    import torch
+
+    size = 2048
+    left, right = (torch.randn(size, size, dtype=getattr(torch, precision)) for _ in range(2))
+    return 2 * size**3 / min(clock(lambda: left @ right) for _ in range(8))
+
+
+# ---------------------------------------------------------------------- scoring
+
+
+def likelihood(repeats):
+    """The default teacher against one plain pass over whole prompts; four templates against one; the peak."""
+    import torch
+
+    values = params.load()
+    templates, words = values.score.templates, values.task.words
+    texts = texts_of("test", 64)
+    ours = teacher("likelihood", "models/teacher", models.pick_precision("auto", "cpu"))
+    model, tokenizer = models.load("models/teacher", "CausalLM", device="cpu", precision="float32")
+    tokenizer.padding_side = "left"
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    template = templates[0]
+    start = template.answer.split("{class}")[0].rstrip()
+    prompts = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": template.chat.replace("{text}", text)}],
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        + start
+        for text in texts
+    ]
+    answers = [tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in words]
+
+    @torch.inference_mode()
+    def plain(batch):
+        for first in range(0, len(prompts), batch):
+            given = tokenizer(
+                prompts[first : first + batch],
+                padding=True,
+                add_special_tokens=False,
+                return_tensors="pt",
+            )
+            model(**given, logits_to_keep=1).logits[:, -1, answers].log_softmax(-1)
+
+    batch = fastest_batch(plain)
+    short = sorted_texts(texts)
+    one, four, peer = in_turn(
+        repeats,
+        lambda: ours.ask(short, templates[:1], words),
+        lambda: ours.ask(short, templates, words),
+        lambda: plain(batch),
+    )
+    count = len(texts)
+    yield row("likelihood, one template", count / one, count / peer, "texts/s", ">= 5")
+    yield row("four templates against one", four, one, "s, a ratio of times", "<= 3")
+    yield from useful(ours, short, templates, words, four)
+
+
+def useful(ours, texts, templates, words, seconds):
+    """Matrix products that real tokens need, over what the processor could have done in the time.
+
+    2 operations for each weight of the layers and token, 4 for each number of width, token in sight and
+    layer for attention; padding, norms and the output matrix do not count.
+    """
+    config = ours.model.config
+    layers = sum(p.numel() for name, p in ours.model.named_parameters() if ".layers." in name)
+    trees = []
+    grow = sys.modules[type(ours).__module__].grow_tree
+
+    def watched(prompts, classes):
+        trees.append(grow(prompts, classes))
+        return trees[-1]
+
+    sys.modules[type(ours).__module__].grow_tree = watched
+    try:
+        ours.ask(texts, templates, words)
+    finally:
+        sys.modules[type(ours).__module__].grow_tree = grow
+    tokens = sum(len(tree.ids) for tree in trees)
+    heads = [len(ids) for ids, _ in ours.heads.values()]
+    # a token sees its ancestors and the head; heads differ by template by a few tokens
+    sight = sum(depth + 1 + statistics.mean(heads) for tree in trees for depth in tree.depths)
+    work = 2 * layers * tokens + 4 * config.hidden_size * sight * config.num_hidden_layers
+    precision = str(next(ours.model.parameters()).dtype).removeprefix("torch.")
+    best = peak(precision)
+    yield row(
+        f"useful work of scoring over the {precision} peak",
+        work / seconds / 1e9,
+        best / 1e9,
+        "GFLOP/s, a share",
+        ">= 0.6",
+    )
+
+
+def nli(folder, family):
+    """A model of random weights in a base model's size, and a tokenizer learned from the pool's texts."""
+    import torch
+    import transformers
+    from tokenizers import Tokenizer, decoders, pre_tokenizers, processors, trainers
+    from tokenizers import models as kinds
+
+    tokenizer = Tokenizer(kinds.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    special = ["<s>", "<pad>", "</s>", "<mask>"]
+    tokenizer.train_from_iterator(
+        texts_of("pool", None),
+        trainers.BpeTrainer(
+            vocab_size=20_000,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        ),
+    )
+    pair = "<s> $A </s> $B </s>" if family == "deberta" else "<s> $A </s> </s> $B </s>"
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", pair=pair, special_tokens=[("<s>", 0), ("</s>", 2)]
+    )
+    labels = ["contradiction", "neutral", "entailment"]
+    config = transformers.AutoConfig.for_model(
+        family,
+        vocab_size=50_265,
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        pad_token_id=1,
+        bos_token_id=0,
+        eos_token_id=2,
+        id2label=dict(enumerate(labels)),
+        label2id={name: number for number, name in enumerate(labels)},
+        **NLI[family],
+    )
+    torch.manual_seed(0)
+    transformers.AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(("bos_token", "pad_token", "eos_token", "mask_token"), special, strict=True)),
+        cls_token="<s>",
+        sep_token="</s>",
+        model_input_names=["input_ids", "attention_mask"],
+        model_max_length=512,
+    ).save_pretrained(folder)
+
+
+def entailment(repeats):
+    """Models of DeBERTa-base's and RoBERTa-base's size against transformers' own pipeline."""
+    import transformers
+
+    asked = {("bfloat16", 2): 3.2, ("bfloat16", 10): 2.5, ("float32", 2): 1.4, ("float32", 10): 1.1}
+    template = params.Template(hypothesis="This example is about {class}.")
+    for family in NLI:
+        with tempfile.TemporaryDirectory() as folder:
+            nli(folder, family)
+            peer = transformers.pipeline("zero-shot-classification", model=folder, device="cpu")
+            ours = {
+                precision: teacher("entailment", folder, precision, templates=[template])
+                for precision in precisions()
+            }
+            for classes, count in ((2, 64), (10, 20)):
+                texts, names = texts_of("test", count), TOPICS[:classes]
+
+                def theirs(batch, texts=texts, names=names, peer=peer):
+                    peer(
+                        texts,
+                        candidate_labels=names,
+                        hypothesis_template=template.hypothesis.replace("{class}", "{}"),
+                        batch_size=batch,
+                    )
+
+                batch, short = fastest_batch(theirs), sorted_texts(texts)
+                calls = [
+                    lambda one=one, short=short, names=names: one.ask(short, [template], names)
+                    for one in ours.values()
+                ]
+                *found, seconds = in_turn(repeats, *calls, lambda theirs=theirs, batch=batch: theirs(batch))
+                for precision, mine in zip(ours, found, strict=True):
+                    yield row(
+                        f"entailment, {family}-base, {classes} classes, {precision}",
+                        count / mine,
+                        count / seconds,
+                        "texts/s",
+                        f">= {asked[precision, classes]}",
+                    )
+
+
+def linear(repeats):
+    """The stage `score` on a tiny random model: cost and memory of 1, 4, 16 and 100 thousand texts."""
+    import pyarrow as pa
+
+    from tests import tiny
+
+    found = {}
+    for count in (1_000, 4_000, 16_000, 100_000):
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            tiny.causal_model(root / "teacher")
+            text = Path("params.yaml").read_text(encoding="utf-8")
+            (root / "params.yaml").write_text(text.replace("store: .work/answers", f"store: {root}/answers"))
+            texts = [text for _, text in tiny.sentences(count)]
+            columns = {"id": [f"{n:032x}" for n in range(count)], "text": texts, "row": np.arange(count)}
+            write_table(root / "pool.parquet", pa.table(columns, schema=TEXTS))
+            (root / "metrics").mkdir()
+            memory = run_stage(root, "score", "pool.parquet", "teacher", "scores.parquet")
+            taken = json.loads((root / "metrics/speed.json").read_text(encoding="utf-8"))["score_pool"]
+            found[count] = taken["seconds"] / count * 1000, memory
+    slowest, fastest = max(found[n][0] for n in (1_000, 4_000, 16_000)), found[1_000][0]
+    yield row("scoring 16,000 texts against 1,000", slowest, fastest, "s for 1,000 texts, a ratio", "0.9-1.1")
+    yield row(
+        "memory of scoring 100,000 texts against 1,000",
+        found[100_000][1],
+        found[1_000][1],
+        "MiB, a ratio",
+        "flat",
+    )
+
+
+def run_stage(root, module, *paths):
+    """Runs a stage in a folder; returns the largest resident set of its process in MiB."""
+    code = (
+        "import resource, runpy, sys; sys.argv = sys.argv[1:]; "
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True); "
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, f"stages.{module}", *paths],
+        cwd=root,
+        env={"PYTHONPATH": str(Path.cwd()), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(result.stdout.rpartition("peak ")[2])
+
+
+# ---------------------------------------------------------------------- the student
+
+
+def training(repeats):
+    """One epoch on 320 texts, against transformers' Trainer with all texts padded to the longest, float32."""
+    import transformers
+    from datasets import Dataset
+
+    from stages import train
+
+    values = params.load()
+    task, settings = values.task, values.train.model_copy(update={"epochs": 1})
+    table = read_table("data/train.parquet").slice(values.sample.valid, 320)
+    tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
+    texts = table["text"].to_pylist()
+    wanted = train.targets(table, task.labels, settings.targets)
+    given = {"input_ids": train.encode(tokenizer, texts, settings.max_tokens), "labels": wanted.tolist()}
+    none = {"input_ids": [], "labels": []}
+    padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)
+    answers = Dataset.from_dict({**padded, "labels": wanted[:, :-1].argmax(1).tolist()})
+    precision = models.pick_precision(settings.precision, "cpu")
+
+    def ours():
+        with tempfile.TemporaryDirectory() as folder:
+            model = train.load_base("models/base", task, "cpu")
+            train.fit(model, tokenizer, given, none, settings, "cpu", precision, folder)
+
+    def plain():
+        with tempfile.TemporaryDirectory() as folder:
+            model = transformers.AutoModelForSequenceClassification.from_pretrained(
+                "models/base", num_labels=len(task.labels)
+            )
+            arguments = transformers.TrainingArguments(
+                output_dir=folder,
+                num_train_epochs=1,
+                per_device_train_batch_size=settings.batch_size,
+                learning_rate=settings.learning_rate,
+                save_strategy="no",
+                report_to="none",
+                use_cpu=True,
+                disable_tqdm=True,
+                logging_strategy="no",
+            )
+            trainer = transformers.Trainer(model=model, args=arguments, train_dataset=answers)
+            trainer.remove_callback(transformers.PrinterCallback)
+            trainer.train()
+
+    mine, peer = in_turn(repeats, ours, plain)
+    yield row(f"training, {precision}", 320 / mine, 320 / peer, "texts/s", ">= 2")
+
+
+def student(repeats):
+    """The shipped student against the torch one, as `pipeline` runs it; and against the teacher."""
+    import transformers
+    from nolabels.predict import Model
+
+    texts = texts_of("test", None)
+    shipped = Model("models/student-onnx")
+    peer = transformers.pipeline("text-classification", model="models/student", device="cpu")
+    short = sorted_texts(texts)
+    asked = texts_of("test", 64)
+    values = params.load()
+    asks = teacher("likelihood", "models/teacher", models.pick_precision("auto", "cpu"))
+    mine, unsorted, ordered, reads = in_turn(
+        repeats,
+        lambda: shipped.predict(texts),
+        lambda: peer(texts, batch_size=64, truncation=True),
+        lambda: peer(short, batch_size=64, truncation=True),
+        lambda: asks.ask(sorted_texts(asked), values.score.templates[:1], values.task.words),
+    )
+    speed = len(texts) / mine
+    yield row("student, ONNX, against torch unsorted", speed, len(texts) / unsorted, "texts/s", ">= 6")
+    yield row("student, ONNX, against torch sorted", speed, len(texts) / ordered, "texts/s", ">= 3.5")
+    yield row("student, ONNX, against teacher, one template", speed, len(asked) / reads, "texts/s", ">= 12")
+    size = sum(path.stat().st_size for path in Path("models/student-onnx").iterdir()) / 1e6
+    yield row("size of the shipped student", size, None, "MB", "<= 30", size)
+
+
+def classify(repeats):
+    """The command on a csv of 100,000 rows against the student's own speed, and on one text."""
+    import csv
+
+    from nolabels.predict import Model
+
+    texts = texts_of("pool", None) + texts_of("test", None)
+    many = [f"{texts[n % len(texts)]} {n}" for n in range(100_000)]
+    shipped = Model("models/student-onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        path, one = Path(folder, "many.csv"), Path(folder, "one.txt")
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text"])
+            writer.writerows([text] for text in many)
+        one.write_text("A warm and funny film.\n", encoding="utf-8")
+
+        def command(given):
+            before = [sys.executable, "-m", "nolabels.classify", "models/student-onnx", str(given)]
+            subprocess.run(before, check=True, stdout=subprocess.DEVNULL)
+
+        seconds, own = in_turn(min(repeats, 3), lambda: command(path), lambda: shipped.probabilities(many))
+        start = statistics.median(clock(lambda: command(one)) for _ in range(repeats))
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    yield row("classify, a csv of 100,000 rows", len(many) / seconds, len(many) / own, "texts/s", ">= 0.85")
+    yield row("memory of classify", memory, None, "MiB", "< 600", memory)
+    yield row("classify, one text, process start included", start, None, "s", "< 1.0", start)
+
+
+PARTS = {part.__name__: part for part in (likelihood, entailment, linear, training, student, classify)}
+
+
+def processor():
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
+
+
+def page(rows):
+    """The rows as Markdown."""
+    import torch
+
+    names = ("torch", "transformers", "onnxruntime")
+    lines = [
+        "# Speed",
+        "",
+        f"`python -m benchmarks.speed` on {processor()}, {torch.get_num_threads()} threads; "
+        + ", ".join(f"{name} {version(name)}" for name in names)
+        + f". Peak of a matrix product: {', '.join(f'{peak(p) / 1e9:.0f} GFLOP/s in {p}' for p in precisions())}.",
+        "",
+        "| | ours | peer | unit | ratio | asked |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        peer = "" if one["peer"] is None else f"{one['peer']:.4g}"
+        lines.append(
+            f"| {one['name']} | {one['ours']:.4g} | {peer} | {one['unit']} | {one['ratio']:.2f} | {one['asked']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure")
+    parser.add_argument("--repeats", type=int, default=5, help="how often each side is run")
+    args = parser.parse_args(argv)
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
+    for name in args.only:
+        fresh = [{"part": name, **one} for one in PARTS[name](args.repeats)]
+        known = [one for one in known if one["part"] != name] + fresh
+        known.sort(key=lambda one: list(PARTS).index(one["part"]))
+        write_json(JSON, known)
+        PAGE.write_text(page(known), encoding="utf-8")
+        for one in fresh:
+            print(f"{one['name']}: {one['ratio']:.2f} (asked {one['asked']})", flush=True)
+
+
+if __name__ == "__main__":
+    main()
