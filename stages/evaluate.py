@@ -1,8 +1,11 @@
-"""Compares the answers of teacher, student and baseline with gold. Loads no model; alone reads gold.
+"""Compares the answers of teacher, student, its ONNX form and baseline with gold.
+
+Loads no model; alone reads gold.
 
 usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/gold.parquet data/test_labels.csv \\
-           data/teacher_test.parquet data/student_test.parquet data/baseline_test.parquet \\
-           metrics/evaluate.json data/mistakes.parquet plots/confusion_teacher.csv plots/confusion_student.csv
+           data/teacher_test.parquet data/student_test.parquet data/onnx_test.parquet \\
+           data/baseline_test.parquet metrics/evaluate.json data/mistakes.parquet \\
+           plots/confusion_teacher.csv plots/confusion_student.csv
 """
 
 import csv
@@ -65,6 +68,7 @@ def table_lines(metrics):
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
         "student": "student",
+        "onnx": "  as ONNX",
         "baseline": "TF-IDF + LR",
     }
     for who, title in titles.items():
@@ -97,6 +101,7 @@ def main(argv=None):
         ("test_labels", "csv of a person's answers to test texts"),
         ("teacher", "the teacher's answers"),
         ("student", "the student's answers"),
+        ("onnx", "the answers of the student's ONNX form"),
         ("baseline", "the baseline's answers"),
         ("metrics", "JSON to write"),
         ("mistakes", "table to write: where teacher or student are wrong"),
@@ -114,10 +119,10 @@ def main(argv=None):
         args.test_labels, names, set(ids), pool_ids, "a pool text; it belongs into data/corrections.csv"
     )
     gold = read_gold(read_table(args.gold), people, ids, names)
-    tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "baseline")}
+    tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "onnx", "baseline")}
     answers = {who: indices(table["labels"], names) for who, table in tables.items()}
     answers["teacher_raw"] = indices(tables["teacher"]["raw_labels"], names)
-    answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "baseline")}
+    answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "onnx", "baseline")}
 
     known = gold >= 0
     metrics = {}
@@ -127,7 +132,7 @@ def main(argv=None):
     metrics["n"] = int(known.sum())
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
-        for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student"))
+        for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student", "onnx"))
     }
     write_json(args.metrics, metrics)
     for who, path in (("teacher", args.confusion_teacher), ("student", args.confusion_student)):
