@@ -16,37 +16,8 @@ import pyarrow as pa
 
 from nolabels import models, params
 from nolabels.stage import UserError, arguments, run, say
+from nolabels.student import facts, labels_of
 from nolabels.tables import about, fixed, predictions_schema, read_table, rounded, write_json, write_table
-
-
-def facts(folder):
-    """What predict.py must know, read from a student's folder.
-
-    classes: names in the order of the outputs; max_tokens: where a longer text is cut; pad: the id
-    that fills a batch; multi_label: whether a text may have several labels, and then threshold: the
-    probability from which a class is one (null otherwise).
-    """
-    config = read_json(folder / "config.json")
-    tokenizer = read_json(folder / "tokenizer.json")
-    multi_label = config.get("problem_type") == "multi_label_classification"
-    if multi_label and config.get("threshold") is None:
-        raise UserError(f"{folder / 'config.json'}: must hold a threshold, found none; run dvc repro train")
-    if tokenizer.get("truncation") is None:
-        raise UserError(f"{folder / 'tokenizer.json'}: must say where texts are cut; run dvc repro train")
-    names = config["id2label"]
-    return {
-        "classes": [names[str(number)] for number in range(len(names))],
-        "max_tokens": tokenizer["truncation"]["max_length"],
-        "multi_label": multi_label,
-        "pad": config.get("pad_token_id") or 0,
-        "threshold": config["threshold"] if multi_label else None,
-    }
-
-
-def read_json(path):
-    if not path.exists():
-        raise UserError(f"{path}: must be there, found nothing; run dvc repro train")
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def write_model(student, folder, precision):
@@ -61,16 +32,6 @@ def write_model(student, folder, precision):
     text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
     (folder / "classes.json").write_text(text, encoding="utf-8")
     shutil.copyfile(predict.__file__, folder / "predict.py")
-
-
-def labels_of(probabilities, model):
-    """N lists of class names: the likeliest, or all from the threshold on where there may be several."""
-    if model.multi_label:
-        return [
-            [model.classes[place] for place in np.flatnonzero(row >= model.threshold)]
-            for row in probabilities
-        ]
-    return [[model.classes[answer]] for answer in probabilities.argmax(1)]
 
 
 def main(argv=None):
@@ -97,7 +58,7 @@ def main(argv=None):
         raise UserError(f"{args.student_test}: must hold answers on {args.test}; run dvc repro")
     model = Model(args.folder, values.runtime.threads)
     found = model.probabilities(test["text"].to_pylist())
-    labels = labels_of(found, model)
+    labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
     known = {
         "kind": "onnx",
         "parameters": about(before)["model"]["parameters"],

@@ -11,6 +11,7 @@ import pytest
 
 from nolabels import models, predict
 from nolabels.stage import UserError
+from nolabels.student import facts, labels_of
 from stages import export
 from tests import tiny
 
@@ -151,7 +152,7 @@ def test_several_labels(tmp_path):
     expected = answers_of_torch(student, TEXTS, lambda logits: logits.sigmoid())
     found = model.probabilities(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    labels = export.labels_of(found, model)
+    labels = [labels_of(row, model.classes, 0.4) for row in found.tolist()]
     assert [[label for label, _ in row] for row in model.predict(TEXTS)] == labels
     assert labels == [[name for name, p in zip(model.classes, row, strict=True) if p >= 0.4] for row in found]
     line = run_alone(tmp_path / "onnx", entered=TEXTS[0]).stdout.rstrip("\n").split("\t")
@@ -174,7 +175,7 @@ def test_a_folder_that_is_no_student_is_refused(shipped, tmp_path, file, change,
     else:
         (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
     with pytest.raises(UserError, match=message):
-        export.facts(folder)
+        facts(folder)
 
 
 def test_predict_py_is_short_and_imports_little():
@@ -186,7 +187,7 @@ def test_predict_py_is_short_and_imports_little():
 @pytest.mark.slow
 def test_an_artifact_of_a_tagged_commit_classifies(project, tmp_path):
     """`dvc artifacts get` of a tag into an empty folder, from the cache of the repository."""
-    project.git("tag", "student@v1.0.0")
+    project.git("tag", "-a", "student@v1.0.0", "-m", "The first student")
     got = tmp_path / "got"
     got.mkdir()
     result = project.run(
