@@ -385,6 +385,10 @@ class Train(Section):
     precision: Precision
 
 
+class Export(Section):
+    precision: Literal["int8", "float32"]
+
+
 class Served(Section):
     concurrency: Annotated[int, Field(ge=1, le=256)]
     requests_per_minute: Annotated[int, Field(ge=1)] | None
@@ -408,6 +412,7 @@ class Params(Section):
     label: Label
     select: Select
     train: Train
+    export: Export
     runtime: Runtime
 
     @model_validator(mode="after")

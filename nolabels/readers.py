@@ -210,23 +210,31 @@ def read_txt(path, wanted, columns):
 def read_jsonl(path, wanted, columns):
     """One JSON object a line; blank lines are passed over."""
     for row, line in read_lines(path):
-        if not line.strip():
-            continue
-        line = line.rstrip()
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(
-                f"{path}: row {row}: must be a JSON object, found {shown(line)!r} ({error})"
-            ) from error
-        if not isinstance(record, dict):
-            raise UserError(f"{path}: row {row}: must be a JSON object, found {shown(line)!r}")
-        if wanted[0] not in record:
-            raise UserError(f"{path}: row {row}: must have {wanted[0]!r}, found {shown(', '.join(record))}")
-        text = record[wanted[0]]
-        if text is not None and not isinstance(text, str):
-            raise UserError(f"{path}: row {row}: {wanted[0]} must be text, found {shown(json.dumps(text))}")
-        yield row, text, *(spelled(path, row, name, record.get(name)) for name in wanted[1:])
+        if line.strip():
+            record = json_record(path, row, line.rstrip(), wanted[0])
+            yield (
+                row,
+                record[wanted[0]],
+                *(spelled(path, row, name, record.get(name)) for name in wanted[1:]),
+            )
+
+
+def json_record(path, row, line, column):
+    """The JSON object of a line, which has text, or null, in the named column."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: row {row}: must be a JSON object, found {shown(line)!r} ({error})"
+        ) from error
+    if not isinstance(record, dict):
+        raise UserError(f"{path}: row {row}: must be a JSON object, found {shown(line)!r}")
+    if column not in record:
+        raise UserError(f"{path}: row {row}: must have {column!r}, found {shown(', '.join(record))}")
+    text = record[column]
+    if text is not None and not isinstance(text, str):
+        raise UserError(f"{path}: row {row}: {column} must be text, found {shown(json.dumps(text))}")
+    return record
 
 
 def spelled(path, row, name, value):

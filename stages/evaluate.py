@@ -1,8 +1,11 @@
-"""Compares the answers of teacher, student and baseline with gold. Loads no model; alone reads gold.
+"""Compares the answers of teacher, student, its ONNX form and baseline with gold.
+
+Loads no model; alone reads gold.
 
 usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/gold.parquet data/test_labels.csv \\
-           data/teacher_test.parquet data/student_test.parquet data/baseline_test.parquet \\
-           metrics/evaluate.json data/mistakes.parquet plots/confusion_teacher.csv plots/confusion_student.csv
+           data/teacher_test.parquet data/student_test.parquet data/onnx_test.parquet \\
+           data/baseline_test.parquet metrics/evaluate.json data/mistakes.parquet \\
+           plots/confusion_teacher.csv plots/confusion_student.csv
 """
 
 import csv
@@ -92,6 +95,7 @@ def table_lines(metrics):
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
         "student": "student",
+        "onnx": "  as ONNX",
         "baseline": "TF-IDF + LR",
     }
     for who, name in names.items():
@@ -143,6 +147,7 @@ def main(argv=None):
         ("test_labels", "csv of a person's answers to test texts"),
         ("teacher", "the teacher's answers"),
         ("student", "the student's answers"),
+        ("onnx", "the answers of the student's ONNX form"),
         ("baseline", "the baseline's answers"),
         ("metrics", "JSON to write"),
         ("mistakes", "table to write: where teacher or student are wrong"),
@@ -161,10 +166,10 @@ def main(argv=None):
         args.test_labels, task, set(ids), pool_ids, "a pool text; it belongs into data/corrections.csv"
     )
     known, gold = read_gold(read_table(args.gold), people, ids, names)
-    tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "baseline")}
+    tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "onnx", "baseline")}
     answers = {who: from_column(table["labels"], names) for who, table in tables.items()}
     answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
-    answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "baseline")}
+    answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "onnx", "baseline")}
 
     probabilities = {who: matrix(table["probabilities"]) for who, table in tables.items()}
     metrics = {}
@@ -182,7 +187,7 @@ def main(argv=None):
     }
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
-        for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student"))
+        for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student", "onnx"))
     }
     write_json(args.metrics, metrics)
     told = {who: spelled(given, names) for who, given in {"gold": gold, **answers}.items()}

@@ -10,6 +10,7 @@ ROWS = {
     "teacher": "teacher, calibrated",
     "teacher_raw": "teacher, as it answers",
     "student": "student",
+    "onnx": "student as ONNX",
     "baseline": "TF-IDF + logistic regression, same labels",
 }
 
@@ -19,6 +20,8 @@ def result(metrics, speed):
     sizes = metrics["size"]
     lines = ["| | accuracy | 95 % interval | macro F1 | ECE | parameters |", "|---|---|---|---|---|---|"]
     for who, title in ROWS.items():
+        if who not in metrics:  # a run from before it was measured
+            continue
         row, size = metrics[who], sizes.get(who.removesuffix("_raw"), {})
         error = f"{row['ece']:.4f}" if "ece" in row else ""
         parameters = f"{size['parameters'] / 1e6:.1f} M" if size else ""

@@ -8,8 +8,8 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-AFTER_SELECT = ["select", "train", "baseline", "evaluate"]
-AFTER_TRAIN = ["train", "evaluate"]
+AFTER_SELECT = ["select", "train", "export", "baseline", "evaluate"]
+AFTER_TRAIN = ["train", "export", "evaluate"]
 
 
 def set_epochs(project):
@@ -55,6 +55,7 @@ def edit(path):
         # an edited script runs its stage; the outs are equal, so nothing behind it does
         (edit("stages/train.py"), ["train"]),
         (edit("stages/label.py"), ["label"]),
+        (edit("nolabels/graph.py"), ["export"]),
         (edit("stages/score.py"), ["score@pool", "score@test"]),
         (edit("nolabels/calibration.py"), ["label"]),
         (edit("nolabels/people.py"), ["select", "evaluate"]),
@@ -116,7 +117,7 @@ def test_without_gold_files_all_other_stages_run(project):
     for name in ("gold", "dev_gold", "dev"):
         (project.root / f"data/{name}.parquet").unlink()
     (project.root / "data/test_labels.csv").unlink()
-    for name in ("score@test", "label", "select", "train", "baseline"):
+    for name in ("score@test", "label", "select", "train", "export", "baseline"):
         project.dvc("repro", "--single-item", "--force", name)
     assert {name: project.read(name) for name in before} == before
 

@@ -173,6 +173,7 @@ def run_evaluate(gold):
     size = {"parameters": 2_000_000, "megabytes": 8.0}
     predictions("teacher.parquet", [0, 1, 0, 1], size)
     predictions("student.parquet", [0, 1, 1, 0], size)
+    predictions("onnx.parquet", [0, 1, 1, 1], size | {"megabytes": 2.0})
     predictions("baseline.parquet", [1, 1, 1, 1])
     rows = {
         "id": [text_id(text) for text in TEXTS[20:]],
@@ -190,6 +191,7 @@ def evaluate_tables():
         "test_labels.csv",
         "teacher.parquet",
         "student.parquet",
+        "onnx.parquet",
     ]
     evaluate.main(
         [*paths, "baseline.parquet", "evaluate.json", "mistakes.parquet", "teacher.csv", "student.csv"]
@@ -200,18 +202,20 @@ def evaluate_tables():
 def test_evaluate_compares(folder, capsys):
     found = run_evaluate(gold=True)
     assert list(found) == [
-        *("teacher", "teacher_raw", "student", "baseline", "difference", "majority", "agreement", "n"),
-        *("unseen", "size"),
+        *("teacher", "teacher_raw", "student", "onnx", "baseline", "difference", "majority"),
+        *("agreement", "n", "unseen", "size"),
     ]
-    assert [found[who]["accuracy"] for who in ("teacher", "teacher_raw", "student", "baseline")] == [
+    assert [found[who]["accuracy"] for who in ("teacher", "teacher_raw", "student", "onnx", "baseline")] == [
         1,
         0.5,
         0.5,
+        0.75,
         0.5,
     ]
     assert found["difference"] == {"accuracy": -0.5, "p_value": 0.5}
     assert (found["agreement"], found["n"], found["majority"]) == (0.5, 4, 0.5)
     assert found["size"]["student"] == {"parameters": 2_000_000, "megabytes": 8.0}
+    assert found["size"]["onnx"] == {"parameters": 2_000_000, "megabytes": 2.0}
     mistakes = tables.read_table("mistakes.parquet").to_pylist()
     assert [row["text"] for row in mistakes] == [TEXTS[23], TEXTS[22]] or [
         row["text"] for row in mistakes
@@ -304,7 +308,8 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
     hard = train_stage.targets(train, NAMES, "hard")
     assert hard.shape == (20, 3) and hard[6].tolist() == [1, 1, 1] and hard[7].tolist() == [0, 0, 1]
 
-    given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]], "baseline": [[0]] * 4}
+    given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]]}
+    given |= {"onnx": given["student"], "baseline": [[0]] * 4}
     for who, answers in given.items():
         rows = {
             "id": ids[20:],

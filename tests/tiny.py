@@ -172,7 +172,7 @@ def pair_tokenizer(form):
 
 
 def nli_model(folder, family, labels=("contradiction", "neutral", "entailment"), seed=0):
-    """A sequence classifier of random weights with the given labels, of one of the families of NLI."""
+    """A sequence classifier of random weights with the given labels: one of NLI, or a family of students."""
     import torch
     import transformers
 
@@ -193,6 +193,9 @@ def nli_model(folder, family, labels=("contradiction", "neutral", "entailment"),
         "deberta": {**layers, **relative, "type_vocab_size": 2, "max_relative_positions": 16},
         "deberta-v2": {**layers, **relative, "type_vocab_size": 0, "position_buckets": 8, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
         "roberta": {**layers, "type_vocab_size": 1},
+        "bert": {**layers, "type_vocab_size": 2},
+        "electra": {**layers, "embedding_size": 16},
+        "distilbert": {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4},
         "bart": {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 2},
         "modernbert": {**layers, "cls_token_id": 0, "sep_token_id": 2, "global_attn_every_n_layers": 2, "local_attention": 16},
     }[family]  # fmt: skip
@@ -273,4 +276,23 @@ def encoder(folder, pooling=None, dense=False, seed=0):
             for number, (path, name) in enumerate(steps)
         ]
         (folder / "modules.json").write_text(json.dumps(modules))
+    return folder
+
+
+STUDENTS = ("bert", "electra", "roberta", "distilbert", "deberta-v2", "modernbert")
+
+
+def student(folder, family="bert", labels=("negative", "positive"), max_tokens=24, **config):
+    """A student of random weights as `train` leaves it. config: more entries of its config.json."""
+    import json
+
+    from tokenizers import Tokenizer
+
+    folder = nli_model(folder, family, labels)
+    path = folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.save(str(path))
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | config))
     return folder

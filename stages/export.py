@@ -1,0 +1,85 @@
+"""Writes the student in the form that people ship: an ONNX graph, and a predict.py that runs it.
+
+The folder needs numpy, onnxruntime and tokenizers, and nothing of this project. Its answers on the
+test texts are those that `evaluate` measures.
+
+usage: python -m stages.export models/student data/test.parquet data/student_test.parquet \\
+           models/student-onnx data/onnx_test.parquet metrics/export.json
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from nolabels import models, params
+from nolabels.stage import UserError, arguments, run, say
+from nolabels.student import facts, labels_of
+from nolabels.tables import about, fixed, predictions_schema, read_table, rounded, write_json, write_table
+
+
+def write_model(student, folder, precision):
+    """Writes the folder that people ship: model.onnx, tokenizer.json, classes.json, predict.py."""
+    from nolabels import graph, predict
+
+    known = facts(student)
+    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    folder.mkdir(parents=True, exist_ok=True)
+    graph.write(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
+    shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
+    text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
+    (folder / "classes.json").write_text(text, encoding="utf-8")
+    shutil.copyfile(predict.__file__, folder / "predict.py")
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    for name, what in (
+        ("student", "folder of the trained student"),
+        ("test", "test texts, without answers"),
+        ("student_test", "the student's answers on the test texts, to compare with"),
+        ("folder", "folder to write: the student as people ship it"),
+        ("predictions", "table to write: its answers on the test texts"),
+        ("metrics", "JSON to write"),
+    ):
+        parser.add_argument(name, type=Path, help=what)
+    args = parser.parse_args(argv)
+    values = params.load()
+
+    from nolabels.predict import Model
+
+    models.use_threads(values.runtime.threads)
+    write_model(args.student, args.folder, values.export.precision)
+
+    test, before = read_table(args.test, ["id", "text"]), read_table(args.student_test)
+    if test["id"].to_pylist() != before["id"].to_pylist():
+        raise UserError(f"{args.student_test}: must hold answers on {args.test}; run dvc repro")
+    model = Model(args.folder, values.runtime.threads)
+    found = model.probabilities(test["text"].to_pylist())
+    labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
+    known = {
+        "kind": "onnx",
+        "parameters": about(before)["model"]["parameters"],
+        "megabytes": models.megabytes(args.folder),
+    }
+    columns = {
+        "id": test["id"],
+        "probabilities": fixed(rounded(found), np.float32),
+        "labels": pa.array(labels, pa.list_(pa.string())),
+    }
+    schema = predictions_schema(len(model.classes))
+    write_table(args.predictions, pa.table(columns, schema=schema), classes=model.classes, model=known)
+    same = [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
+    agreement = sum(same) / len(same)
+    size = sum(path.stat().st_size for path in args.folder.iterdir()) / 1e6
+    write_json(args.metrics, {"agreement": agreement, "megabytes": size})
+    say(
+        f"export: {values.export.precision}, {size:.1f} MB, the same labels as the student's "
+        f"for {agreement:.1%} of {len(same)} test texts"
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,201 @@
+"""The student as people ship it: the same answers, a folder that needs nothing of the project."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nolabels import models, predict
+from nolabels.stage import UserError
+from nolabels.student import facts, labels_of
+from stages import export
+from tests import tiny
+
+TEXTS = [text for _, text in tiny.sentences(40)] + ["", "film", " ".join(["dull"] * 60), "Ünïcode ☂ film"]
+FILES = ["classes.json", "model.onnx", "predict.py", "tokenizer.json"]
+
+
+def answers_of_torch(folder, texts, act=lambda logits: logits.softmax(-1)):
+    """N x K probabilities, one text at a time."""
+    import torch
+
+    model, tokenizer = models.load(folder, "SequenceClassification", device="cpu", precision="float32")
+    found = []
+    with torch.inference_mode():
+        for text in texts:
+            ids = tokenizer(text, truncation=True, max_length=24, return_tensors="pt")["input_ids"]
+            found.append(act(model(input_ids=ids).logits)[0].numpy())
+    return np.array(found)
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A tiny BERT and the folder that people ship."""
+    root = tmp_path_factory.mktemp("shipped")
+    tiny.student(root / "student")
+    export.write_model(root / "student", root / "onnx", "int8")
+    return root
+
+
+def cpu_without_vnni(read_text):
+    """Path.read_text on a processor whose 8-bit products overflow, for which weights are converted."""
+    return lambda path, *more, **options: (
+        "flags: avx2" if path == Path("/proc/cpuinfo") else read_text(path, *more, **options)
+    )
+
+
+@pytest.mark.parametrize("family", tiny.STUDENTS)
+def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
+    student = tiny.student(tmp_path / "student", family, labels=("a", "b", "c"))
+    expected = answers_of_torch(student, TEXTS)
+    export.write_model(student, tmp_path / "float32", "float32")
+    found = predict.Model(tmp_path / "float32", 1).probabilities(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    export.write_model(student, tmp_path / "int8", "int8")
+    found = predict.Model(tmp_path / "int8", 1).probabilities(TEXTS)
+    assert np.abs(found - expected).mean() < 0.03
+    assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9
+    monkeypatch.setattr(Path, "read_text", cpu_without_vnni(Path.read_text))
+    converted = predict.Model(tmp_path / "int8", 1).probabilities(TEXTS)
+    np.testing.assert_allclose(converted, found, atol=0.02)
+    sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("float32", "int8")]
+    assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path):
+    """In torch, where activations stay float32, what was scaled gives the same answers."""
+    import torch
+
+    from nolabels import graph
+
+    student = tiny.student(tmp_path / "student", "electra")
+    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    around = tokenizer("")["input_ids"]
+    ids = graph.calibration(model, around)
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        expected = model(input_ids=ids, attention_mask=mask).logits
+        spread = graph.smooth(model, around)
+        assert max(float(part.max()) for part in spread) > 1
+        torch.testing.assert_close(graph.Encoder(model, spread)(ids, mask), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_equal_students_give_equal_bytes(shipped, tmp_path):
+    export.write_model(shipped / "student", tmp_path / "again", "int8")
+    assert sorted(path.name for path in (tmp_path / "again").iterdir()) == FILES
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (shipped / "onnx" / name).read_bytes(), name
+    assert str(shipped).encode() not in (shipped / "onnx/model.onnx").read_bytes()
+
+
+def test_the_order_and_the_company_of_texts_do_not_matter(shipped):
+    model = predict.Model(shipped / "onnx", 1)
+    found = model.probabilities(TEXTS)
+    np.testing.assert_allclose(model.probabilities(TEXTS[::-1])[::-1], found, atol=0.1)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+    assert model.probabilities([]).shape == (0, 2)
+    assert model.predict(TEXTS)[3] == max(
+        zip(model.classes, found[3].tolist(), strict=True), key=lambda p: p[1]
+    )
+
+
+def run_alone(folder, *words, entered=""):
+    """predict.py as a command, elsewhere, where only what it says it needs can be imported."""
+    code = (
+        "import runpy, sys\n"
+        "class Block:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers', 'nolabels', 'pyarrow', 'pydantic', 'onnx'):\n"
+        "            raise ImportError(name)\n"
+        "sys.meta_path.insert(0, Block())\n"
+        "sys.argv = sys.argv[1:]\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, folder / "predict.py", *words],
+        cwd=folder.parent,
+        input=entered,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_the_folder_works_alone(shipped, tmp_path, way):
+    folder = tmp_path / "elsewhere/model"
+    shutil.copytree(shipped / "onnx", folder)
+    (tmp_path / "texts.txt").write_text("A warm film.\r\n\nDull.\n", encoding="utf-8")
+    result = (
+        run_alone(folder, tmp_path / "texts.txt")
+        if way == "file"
+        else run_alone(folder, entered="A warm film.\n\nDull.")
+    )
+    assert result.returncode == 0, result.stderr
+    expected = predict.Model(shipped / "onnx").predict(["A warm film.", "", "Dull."])
+    assert result.stdout.splitlines() == [f"{label}\t{p:.4f}" for label, p in expected]
+    assert result.stderr == ""
+
+
+def test_several_labels(tmp_path):
+    student = tiny.student(
+        tmp_path / "student",
+        labels=("news", "sports", "arts, film"),
+        problem_type="multi_label_classification",
+        threshold=0.4,
+    )
+    export.write_model(student, tmp_path / "onnx", "float32")
+    model = predict.Model(tmp_path / "onnx", 1)
+    expected = answers_of_torch(student, TEXTS, lambda logits: logits.sigmoid())
+    found = model.probabilities(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    labels = [labels_of(row, model.classes, 0.4) for row in found.tolist()]
+    assert [[label for label, _ in row] for row in model.predict(TEXTS)] == labels
+    assert labels == [[name for name, p in zip(model.classes, row, strict=True) if p >= 0.4] for row in found]
+    line = run_alone(tmp_path / "onnx", entered=TEXTS[0]).stdout.rstrip("\n").split("\t")
+    assert line[::2] == labels[0] or (line == [""] and not labels[0])
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("tokenizer.json", {"truncation": None}, "must say where texts are cut"),
+        ("config.json", {"problem_type": "multi_label_classification"}, "must hold a threshold, found none"),
+        ("config.json", None, "must be there, found nothing"),
+    ],
+)
+def test_a_folder_that_is_no_student_is_refused(shipped, tmp_path, file, change, message):
+    folder = tmp_path / "student"
+    shutil.copytree(shipped / "student", folder)
+    if change is None:
+        (folder / file).unlink()
+    else:
+        (folder / file).write_text(json.dumps(json.loads((folder / file).read_text()) | change))
+    with pytest.raises(UserError, match=message):
+        facts(folder)
+
+
+def test_predict_py_is_short_and_imports_little():
+    text = Path(predict.__file__).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 80
+    assert "nolabels" not in text
+
+
+@pytest.mark.slow
+def test_an_artifact_of_a_tagged_commit_classifies(project, tmp_path):
+    """`dvc artifacts get` of a tag into an empty folder, from the cache of the repository."""
+    project.git("tag", "-a", "student@v1.0.0", "-m", "The first student")
+    got = tmp_path / "got"
+    got.mkdir()
+    result = project.run(
+        [sys.executable, "-m", "dvc", "artifacts", "get", ".", "student", "-o", str(got / "model")]
+    )
+    assert result.returncode == 0, result.stdout
+    assert sorted(path.name for path in (got / "model").iterdir()) == FILES
+    found = run_alone(got / "model", entered="A warm film.\nDull.\n")
+    assert found.returncode == 0, found.stderr
+    assert {line.split("\t")[0] for line in found.stdout.splitlines()} <= {"negative", "positive"}
+    assert len(found.stdout.splitlines()) == 2
