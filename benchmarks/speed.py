@@ -150,6 +150,19 @@ def likelihood(repeats):
     yield row("likelihood, one template", count / one, count / peer, "texts/s", ">= 5")
     yield row("four templates against one", four, one, "s, a ratio of times", "<= 3")
     yield from useful(ours, short, templates, words, four)
+    yield from agreement(ours, templates, words)
+
+
+def agreement(ours, templates, words):
+    """How many texts have the same label in float32, by the mean of all templates."""
+    texts = sorted_texts(texts_of("test", 256))
+    exact = teacher("likelihood", "models/teacher", "float32")
+    labels = [
+        (scores - np.median(scores, 0)).argmax(1)
+        for scores in (one.ask(texts, templates, words).scores.mean(1) for one in (ours, exact))
+    ]
+    same = float((labels[0] == labels[1]).mean())
+    yield row("labels equal to float32's", same, None, "share of 256 texts", ">= 0.97", same)
 
 
 def useful(ours, texts, templates, words, seconds):
