@@ -43,6 +43,22 @@ def margins(probabilities, task):
     return ordered[:, -1] - ordered[:, -2]
 
 
+def surest(answers, margin, among, coverage):
+    """Of the texts `among` (N bool), the share `coverage` with the largest margin in each class.
+
+    answers: N x K bool. Class by class and never by one threshold for all: a class that the teacher is
+    less sure of would lose its texts (self-training of Gera et al. 2022). At least one text of each
+    class stays. With several labels, a text stays that one of its classes keeps; texts with none of
+    the classes count as a class of their own.
+    """
+    keep = np.zeros(len(answers), bool)
+    for members in (*answers.T, ~answers.any(1)):
+        rows = np.flatnonzero(among & members)
+        count = max(1, round(coverage * len(rows)))
+        keep[rows[np.argsort(-margin[rows], kind="stable")[:count]]] = True
+    return keep
+
+
 def to_column(chosen, names):
     """N x K bool -> a column of lists of class names, without a Python object per text."""
     offsets = np.concatenate([[0], np.cumsum(chosen.sum(1))]).astype(np.int32)

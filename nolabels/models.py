@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -117,6 +118,16 @@ def load(folder, head, *, device, precision):
         folder, dtype=getattr(torch, precision), **options
     )
     return model.to(device).eval(), tokenizer
+
+
+def save(model, tokenizer, folder):
+    """A model folder (safetensors) that `load` reads, whole or not at all."""
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
 def size(model, tokenizer):

@@ -12,27 +12,11 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params
-from nolabels.labels import from_column, margins, to_column
+from nolabels.labels import from_column, margins, surest, to_column
 from nolabels.people import read_answers, write_review
 from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, matrix, read_table, train_schema, write_table
-
-
-def surest(answers, margin, among, coverage):
-    """Of the texts `among` (N bool), the share `coverage` with the largest margin in each class.
-
-    answers: N x K bool. Class by class and never by one threshold for all: a class that the teacher is
-    less sure of would lose its texts (self-training of Gera et al. 2022). At least one text of each
-    class stays. With several labels, a text stays that one of its classes keeps; texts with none of
-    the classes count as a class of their own.
-    """
-    keep = np.zeros(len(answers), bool)
-    for members in (*answers.T, ~answers.any(1)):
-        rows = np.flatnonzero(among & members)
-        count = max(1, round(coverage * len(rows)))
-        keep[rows[np.argsort(-margin[rows], kind="stable")[:count]]] = True
-    return keep
 
 
 def main(argv=None):

@@ -5,7 +5,6 @@ usage: python -m stages.train data/train.parquet models/base data/test.parquet \
 """
 
 import csv
-import shutil
 import sys
 import tempfile
 import time
@@ -198,12 +197,7 @@ def main(argv=None):
 
     test = read_table(args.test, ["id", "text"])
     predicted = predict(model, tokenizer, test["text"].to_pylist(), settings)
-    partial = args.student.with_name(f".{args.student.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    shutil.rmtree(args.student, ignore_errors=True)
-    partial.rename(args.student)
+    models.save(model, tokenizer, args.student)
     write_curve(args.curve, log)
     facts = {
         "kind": "student",

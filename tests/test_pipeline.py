@@ -10,28 +10,37 @@ import pytest
 import yaml
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-# what a stage of a foreach is for each of its items, as DVC resolves it
-ITEMS = {
-    name: [(f"{name}@{key}", key, item) for key, item in (pairs(stage["foreach"]))]
-    for name, stage in PIPELINE.items()
-    if "foreach" in stage
-    for pairs in [
-        lambda items: items.items() if isinstance(items, dict) else [(item, item) for item in items]
-    ]
-}
+# a stage that runs the script of another one
+SCRIPTS = {"rescore": "score"}
+# of which sections beside its own a stage reads values; what `label` makes of scores a round learns from
+SECTIONS = {"rescore": {"score"}, "adapt": {"score", "label"}}
+
+
+def items(stage, params):
+    """[(key, item)] of a foreach, as DVC resolves it. Where the default has no rounds, one is made up."""
+    found = stage["foreach"]
+    if found == "${rounds}":
+        found = params["rounds"] or {"1": {"before": 0}}
+    return list(found.items()) if isinstance(found, dict) else [(item, item) for item in found]
 
 
 def resolved():
-    """{stage: (script, definition)} with the items of each foreach filled in."""
+    """{stage: (script, definition)} with the items of each foreach filled in, cmd as one text."""
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     found = {}
     for name, stage in PIPELINE.items():
-        for label, key, item in ITEMS.get(name, [(name, None, None)]):
+        each = (
+            [(f"{name}@{key}", key, item) for key, item in items(stage, params)] if "foreach" in stage else []
+        )
+        for label, key, item in each or [(name, None, None)]:
             text = yaml.safe_dump(stage.get("do", stage))
             text = text.replace("${key}", str(key)).replace("${label.round}", str(params["label"]["round"]))
             for field, value in item.items() if isinstance(item, dict) else []:
-                text = text.replace(f"${{item.{field}}}", value)
-            found[label] = name, yaml.safe_load(text.replace("${item}", str(item)))
+                text = text.replace(f"${{item.{field}}}", str(value))
+            definition = yaml.safe_load(text.replace("${item}", str(item)))
+            if isinstance(definition["cmd"], list):
+                definition["cmd"] = " && ".join(definition["cmd"])
+            found[label] = SCRIPTS.get(name, name), definition
     return found
 
 
@@ -130,7 +139,8 @@ def test_code_of_other_stages_names_no_gold(script):
 def test_stage_is_described_and_named_like_its_script(name):
     script, stage = STAGES[name]
     assert len(stage["desc"]) > 20
-    assert stage["cmd"].startswith(f"python -m stages.{script} ")
+    for command in stage["cmd"].split(" && "):
+        assert command.startswith(f"python -m stages.{script} ")
     assert set(stage["cmd"].split()[3:]) >= {path for path in outs(stage) if path in stage["cmd"]}
 
 
@@ -142,9 +152,9 @@ def test_each_script_is_a_stage():
 @pytest.mark.parametrize("name", STAGES)
 def test_params_are_the_stage_s_own(name):
     script, stage = STAGES[name]
-    sections = {key.split(".")[0] for key in stage.get("params", [])}
-    assert sections <= {script, "task"}
-    assert "runtime" not in sections and "task" not in stage.get("params", [])
+    listed = stage.get("params", [])
+    assert {key.split(".")[0] for key in listed} <= {script, "task"} | SECTIONS.get(name.split("@")[0], set())
+    assert not {"runtime", "task", "label"} & set(listed) - {script}
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -29,7 +29,7 @@ def test_presets_are_whole_and_valid(path):
 @pytest.mark.parametrize("path", [Path("params.yaml"), *PRESETS], ids=lambda path: path.stem)
 def test_each_key_has_a_comment(path):
     lines = path.read_text(encoding="utf-8").splitlines()
-    sections = {"sample", "score", "label", "select", "train", "export", "runtime"}
+    sections = {"sample", "score", "adapt", "label", "select", "train", "export", "runtime"}
     section, before = None, ""
     for line in lines:
         if found := re.match(r"(\w+):", line):

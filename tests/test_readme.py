@@ -25,7 +25,8 @@ def test_each_command_is_one_line_that_makes_its_environment():
 
 def test_parameters_named_in_the_table_exist():
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    named = re.findall(r"`(task|fetch|sample|score|label|select|train|export|runtime)\.(\w+)", TEXT)
+    sections = "task|fetch|sample|score|adapt|label|select|train|export|runtime"
+    named = re.findall(rf"`({sections})\.(\w+)", TEXT)
     assert len(named) >= 8
     for section, key in named:
         assert key in params[section], f"{section}.{key}"

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nolabels import params, tables
-from nolabels.labels import one_hot
+from nolabels.labels import one_hot, surest
 from nolabels.spelling import join
 from nolabels.texts import text_id
 from stages import baseline, evaluate, label, select
@@ -133,12 +133,12 @@ def test_select_takes_a_person_s_answer(folder):
     assert wrong not in Path("review.csv").read_text(encoding="utf-8")
 
 
-def test_select_keeps_the_surest_of_each_class():
+def test_the_surest_of_each_class_are_kept():
     answers, margin = (
         one_hot([0, 0, 0, 0, 1, 1, 1], 2),
         np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.1, 0.3]),
     )
-    kept = select.surest(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
+    kept = surest(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
     assert kept.tolist() == [False, True, False, False, False, False, True]
 
 

@@ -65,10 +65,7 @@ class Teacher:
         spans = self.spans(texts)
         counts = np.array([len(span) for span in spans], np.int32)
         if overlap is None:
-            pieces = [
-                text if len(span) <= limit else text[: span[limit - 1][1]]
-                for text, span in zip(texts, spans, strict=True)
-            ]
+            pieces = [beginning(text, span, limit) for text, span in zip(texts, spans, strict=True)]
             first, read = np.arange(len(texts)), np.minimum(counts, limit)
         else:
             split = [
@@ -96,6 +93,12 @@ class Teacher:
             np.repeat(read.astype(np.int32)[:, None], len(templates), 1),
             long if cut is None or overlap is not None else long | cut,
         )
+
+    def excerpts(self, texts):
+        """The texts as they are learned from: what one reading holds of each."""
+        texts = [self.clean(text) for text in texts]
+        limit = self.reading.max_tokens
+        return [beginning(text, span, limit) for text, span in zip(texts, self.spans(texts), strict=True)]
 
     def clean(self, text):
         """The text as this kind reads it."""
@@ -126,6 +129,19 @@ class Teacher:
         cut: N x T bool, whether a text had to be cut further to fit the model; None: none was.
         """
         raise NotImplementedError
+
+    def logits(self, texts, template, words):
+        """B excerpts, one template, K class words -> B x K scores that gradients flow through.
+
+        What `score` gives but for a constant of each class, in one plain forward pass of self.model;
+        the kinds of params.ADAPTED have it. Only a model that was loaded in float32 can learn.
+        """
+        raise NotImplementedError
+
+
+def beginning(text, span, limit):
+    """A text up to its `limit`-th token; span: where each token begins and ends."""
+    return text if len(span) <= limit else text[: span[limit - 1][1]]
 
 
 def windows(count, size, overlap):

@@ -61,12 +61,13 @@ class Entailment(Teacher):
         self.frame = Frame.of(self.tokenizer)
         self.size = models.size(self.model, self.tokenizer)
 
+    @torch.inference_mode()
     def score(self, texts, templates, words):
         """See Teacher.score. A pair is cut by itself, so a class's score does not hang on the others."""
         premises = self.encode(texts)
         hypotheses = self.encode([hypothesis(template, word) for template in templates for word in words])
         classes, count = len(words), len(hypotheses)
-        room = [max(0, self.size - self.frame.special - len(ids)) for ids in hypotheses]
+        room = self.room(hypotheses)
         lengths = np.array([len(ids) for ids in premises])[:, None]
         kept = np.minimum(lengths, room).astype(int)  # room is infinite where the model has no limit
         totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
@@ -78,26 +79,39 @@ class Entailment(Teacher):
                     self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
                     for text, asked in places
                 ]
-            )
+            ).cpu()
         logits = logits.reshape(len(texts), len(templates), classes, -1)
         alone = logits.shape[-1] == 1
         against = np.full(logits.shape[:-1], np.nan, np.float32) if alone else logits[..., self.against]
         cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
         return logits[..., self.entailment], against, cut
 
+    def logits(self, texts, template, words):
+        """See Teacher.logits: every pair's logit of entailment."""
+        hypotheses = self.encode([hypothesis(template, word) for word in words])
+        pairs = [
+            self.frame.pair(ids[: int(min(room, len(ids)))], asked)
+            for ids in self.encode(texts)
+            for asked, room in zip(hypotheses, self.room(hypotheses), strict=True)
+        ]
+        return self.forward(pairs)[:, self.entailment].reshape(len(texts), len(words))
+
+    def room(self, hypotheses):
+        """Tokens of a premise for which each hypothesis (token ids) leaves room; infinite without a limit."""
+        return [max(0, self.size - self.frame.special - len(ids)) for ids in hypotheses]
+
     def encode(self, strings):
         return self.tokenizer(strings, add_special_tokens=False, verbose=False)["input_ids"]
 
-    @torch.inference_mode()
     def forward(self, pairs):
-        """B pairs (token ids, token types) -> B x labels logits."""
+        """B pairs (token ids, token types) -> B x labels logits, a float32 tensor."""
         names = self.tokenizer.model_input_names
         batch = {"input_ids": [ids for ids, _ in pairs]}
         if "token_type_ids" in names:
             batch["token_type_ids"] = [types for _, types in pairs]
         inputs = self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
         inputs = {name: inputs[name].to(self.device) for name in names if name in inputs}
-        return self.model(**inputs).logits.float().cpu().numpy()
+        return self.model(**inputs).logits.float()
 
 
 class Frame:

@@ -18,13 +18,14 @@ values serve every text. Templates with the same head share the text: the tokens
 endings and of all class words form a tree behind it, and one forward pass reads that tree, each
 token attending to its own ancestors only (the tree attention of Miao et al. 2024, "SpecInfer").
 Not every model can be read that way (state-space models have no keys to share, some cap or scale
-their logits, some attend within a window): when a model is loaded, a probe compares this path with the
+their logits, some attend within a window): when a model is first asked, a probe compares this path with the
 model's own forward pass, and where they differ every prompt goes through the model by itself.
 """
 
 import inspect
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -74,6 +75,21 @@ class Tree:
     reads: list[list[tuple[list[int], tuple[int, ...]]]]
 
 
+@dataclass(frozen=True)
+class Branch:
+    """One prompt and what stands behind it to read the words of some classes.
+
+    ids: token ids; text: number of the prompt's text; start: the place whose next token is the words'
+    first; classes, words: numbers of the classes and their words (token ids).
+    """
+
+    ids: list[int]
+    text: int
+    start: int
+    classes: list[int]
+    words: list[tuple[int, ...]]
+
+
 class Likelihood(Teacher):
     """Scores texts with the causal model in `folder` (safetensors or GGUF).
 
@@ -91,11 +107,10 @@ class Likelihood(Teacher):
         self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
         self.parameters = self.model.num_parameters()
         output = self.model.get_output_embeddings()
-        self.output = output.weight.detach().float(), None if output.bias is None else output.bias.float()
+        # of a model in float32 the layer's own numbers, which it may learn to change
+        self.output = output.weight.float(), None if output.bias is None else output.bias.float()
         # in float32 always: bfloat16 logits come in steps of an eighth, and texts would tie
-        output.register_forward_hook(
-            lambda module, given, result: torch.nn.functional.linear(given[0].float(), *self.output)
-        )
+        output.register_forward_hook(lambda module, given, result: self.in_float32(given[0]))
         self.device = device
         self.reading = reading
         self.batch_tokens = batch_tokens
@@ -108,7 +123,12 @@ class Likelihood(Teacher):
         forward = inspect.signature(self.model.forward).parameters
         self.picks = "logits_to_keep" in forward  # whether the model can leave logits out
         self.heads, self.premises = {}, {}
-        self.shares = self.can_share(*TOLERANCE[precision])
+        self.tolerance = TOLERANCE[precision]
+
+    def in_float32(self, hidden):
+        """The output layer, whatever the precision of what it reads."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return torch.nn.functional.linear(hidden.float(), *self.output)
 
     # ------------------------------------------------------------------ prompts
 
@@ -199,10 +219,11 @@ class Likelihood(Teacher):
                 f"for this model, which holds {self.positions} tokens, question and class words included, found {limit}"
             )
 
-    def can_share(self, absolute, relative):
+    @cached_property
+    def shares(self):
         """Whether the shared path gives what the model's own forward pass gives.
 
-        Asked with two texts, a short one and one of max_tokens, and two templates with the same head
+        Tried when it is first needed, with two texts, a short one and one of max_tokens, and two templates with the same head
         and class words of one and of two tokens: windows and long-range position schemes show there.
         """
         one, two, three, *_ = self.encode([" one two three four"], special=False)[0]
@@ -220,6 +241,7 @@ class Likelihood(Teacher):
             shared = self.read_shared(*asked)
         except CANNOT_SHARE:
             return False
+        absolute, relative = self.tolerance
         return bool(np.allclose(shared, self.read_plain(*asked), atol=absolute, rtol=relative))
 
     def read_shared(self, rows, words, head, special):
@@ -238,44 +260,58 @@ class Likelihood(Teacher):
     def read_plain(self, rows, words, head, special):
         """The same by the model's own forward pass, one sequence for each prompt and branch of words."""
         scores = np.zeros((len(rows[0]), len(rows), len(words[0])), np.float32)
-        sequences, reads = [], []
-        for template, (group, classes) in enumerate(zip(rows, words, strict=True)):
-            branches = {}
-            # words that go on in the same way are read together; the last token is predicted only
-            for number in sorted(range(len(classes)), key=lambda number: -len(classes[number])):
-                word = classes[number]
-                stem = next((path for path in branches if path[: len(word) - 1] == word[:-1]), word[:-1])
-                branches.setdefault(stem, []).append(number)
-            for text, ids in enumerate(group):
-                for branch, members in branches.items():
-                    sequences.append([*ids, *branch])
-                    reads.append((text, template, len(ids) - 1, members))
-        for batch in token_batches([len(ids) for ids in sequences], self.batch_tokens):
-            width = len(sequences[batch[0]])
-            ids = np.zeros((len(batch), width), np.int64)
-            mask = np.zeros((len(batch), width), np.int64)
-            for row, index in enumerate(batch):
-                ids[row, : len(sequences[index])] = sequences[index]
-                mask[row, : len(sequences[index])] = 1
-            wanted = sorted(
-                {place for index in batch for place in range(reads[index][2], len(sequences[index]))}
-            )
-            columns = {place: number for number, place in enumerate(wanted)} if self.picks else range(width)
-            kept = {"logits_to_keep": torch.tensor(wanted, device=self.device)} if self.picks else {}
-            logprobs = self.model(
-                input_ids=torch.from_numpy(ids).to(self.device),
-                attention_mask=torch.from_numpy(mask).to(self.device),
-                use_cache=False,
-                **kept,
-            ).logits.float().log_softmax(-1).cpu().numpy()  # fmt: skip
-            for row, index in enumerate(batch):
-                text, template, start, members = reads[index]
-                for number in members:
-                    scores[text, template, number] = sum(
-                        logprobs[row, columns[start + step], token]
-                        for step, token in enumerate(words[template][number])
-                    )
+        asked = [
+            (template, branch)
+            for template, (group, classes) in enumerate(zip(rows, words, strict=True))
+            for branch in spread(group, classes)
+        ]
+        for batch in token_batches([len(branch.ids) for _, branch in asked], self.batch_tokens):
+            some = [asked[index] for index in batch]
+            found = self.whole([branch for _, branch in some]).cpu().numpy()
+            places = [
+                (branch.text, template, number) for template, branch in some for number in branch.classes
+            ]
+            scores[tuple(zip(*places, strict=True))] = found
         return scores
+
+    def logits(self, texts, template, words):
+        """See Teacher.logits: log P(words | template with the text), all tokens of the words."""
+        prompt = self.prompt(template, words)
+        rows = self.encode([prompt.head + text + prompt.tail for text in texts], prompt.special)
+        rows = [ids or self.start for ids in rows]
+        self.check_room([rows], [prompt.words])
+        asked = spread(rows, prompt.words)
+        places = [branch.text * len(words) + number for branch in asked for number in branch.classes]
+        order = torch.tensor(places, device=self.device).argsort()
+        return self.whole(asked)[order].reshape(len(texts), len(words))
+
+    def whole(self, asked):
+        """The model's own forward pass over some Branches.
+
+        Returns the log-likelihoods of their class words, branch by branch: a vector that gradients flow
+        through.
+        """
+        width = max(len(branch.ids) for branch in asked)
+        ids = np.zeros((len(asked), width), np.int64)
+        mask = np.zeros((len(asked), width), np.int64)
+        reads, count = [], 0
+        for row, branch in enumerate(asked):
+            ids[row, : len(branch.ids)] = branch.ids
+            mask[row, : len(branch.ids)] = 1
+            for word in branch.words:
+                reads += [(row, branch.start + step, token, count) for step, token in enumerate(word)]
+                count += 1
+        rows, places, tokens, numbers = torch.tensor(reads, device=self.device).T
+        wanted, columns = places.unique(return_inverse=True)
+        kept = {"logits_to_keep": wanted} if self.picks else {}
+        logprobs = self.model(
+            input_ids=torch.from_numpy(ids).to(self.device),
+            attention_mask=torch.from_numpy(mask).to(self.device),
+            use_cache=False,
+            **kept,
+        ).logits.float().log_softmax(-1)  # fmt: skip
+        found = logprobs[rows, columns if self.picks else places, tokens]
+        return torch.zeros(count, device=self.device).index_add(0, numbers, found)
 
     def head(self, head, special):
         """Token ids that every prompt with this head begins with, and their keys and values."""
@@ -346,7 +382,7 @@ class Likelihood(Teacher):
         )
         index = {place: number for number, place in enumerate(places)}
         rows, columns = zip(*places, strict=True)
-        logits = torch.nn.functional.linear(hidden[list(rows), list(columns)].float(), *self.output)
+        logits = self.in_float32(hidden[list(rows), list(columns)])
         logprobs = (logits - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
         return np.array(
             [
@@ -374,6 +410,23 @@ def shared_length(left, right):
             break
         length += 1
     return length
+
+
+def spread(prompts, words):
+    """N prompts (token ids) and K class words (token ids) behind each of them -> list of Branch.
+
+    Words that go on in the same way are read together; a word's last token is predicted, never read.
+    """
+    stems = {}
+    for number in sorted(range(len(words)), key=lambda number: -len(words[number])):
+        word = words[number]
+        stem = next((path for path in stems if path[: len(word) - 1] == word[:-1]), word[:-1])
+        stems.setdefault(stem, []).append(number)
+    return [
+        Branch([*ids, *stem], text, len(ids) - 1, classes, [words[number] for number in classes])
+        for text, ids in enumerate(prompts)
+        for stem, classes in stems.items()
+    ]
 
 
 def grow_tree(prompts, words):
