@@ -156,6 +156,6 @@ def test_forced_runs_are_equal(project):
     before = {name: project.read(name) for name in kept}
     shutil.rmtree(project.root / ".work")
     ran = project.repro("--force")
-    assert len(ran) == 11
+    assert len(ran) == 12
     assert {name: project.read(name) for name in kept} == before
     assert json.loads(before["metrics/evaluate.json"])["n"] == 60
