@@ -219,6 +219,7 @@ def test_a_model_of_another_kind_is_refused(place, base_folder):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_round_runs_and_going_back_asks_nobody(project):
     before = project.read("data/labeled.parquet")
     asked = ["-S", "+rounds.1.before=0", "-S", "adapt.steps=3", "-S", "adapt.learning_rate=0.01"]

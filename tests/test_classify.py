@@ -258,6 +258,7 @@ def test_standard_input_needs_little_and_is_silent(student, expected, form, ente
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_the_input(student, tmp_path):
     texts = [text for _, text in tiny.sentences(1000)]
     peaks = []

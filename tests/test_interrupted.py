@@ -15,6 +15,7 @@ import yaml
 from tests.workspace import stages_of
 
 pytestmark = pytest.mark.slow
+THOROUGH = pytest.mark.thorough
 
 KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/evaluate.json"]
 PART = r"\.work/answers/\w+/\w+\.parquet$"
@@ -60,14 +61,14 @@ def kept(project):
     ("stage", "before", "time_of_it"),
     [
         ("fetch@teacher", r"models/teacher$", 1),
-        ("sample", r"data/gold\.parquet$", 1),
+        pytest.param("sample", r"data/gold\.parquet$", 1, marks=THOROUGH),
         ("score@pool", PART, 2),
-        ("score@pool", r"data/scores/0/pool\.parquet$", 1),
-        ("label", r"data/teacher_test\.parquet$", 1),
-        ("select", r"data/review_test\.csv$", 1),
+        pytest.param("score@pool", r"data/scores/0/pool\.parquet$", 1, marks=THOROUGH),
+        pytest.param("label", r"data/teacher_test\.parquet$", 1, marks=THOROUGH),
+        pytest.param("select", r"data/review_test\.csv$", 1, marks=THOROUGH),
         ("train", r"models/student$", 1),
-        ("train", r"data/student_test\.parquet$", 1),
-        ("baseline", r"data/baseline_test\.parquet$", 1),
+        pytest.param("train", r"data/student_test\.parquet$", 1, marks=THOROUGH),
+        pytest.param("baseline", r"data/baseline_test\.parquet$", 1, marks=THOROUGH),
         ("evaluate", r"data/mistakes\.parquet$", 1),
     ],
 )
@@ -129,7 +130,9 @@ def has_torch(process):
 
 @pytest.mark.parametrize("shell", ["/bin/bash", "/bin/sh"])  # sh of Debian stays between DVC and the stage
 @pytest.mark.parametrize(
-    ("stage", "ready"), [("train", runs("train")), ("train", has_torch)], ids=["just started", "at work"]
+    ("stage", "ready"),
+    [pytest.param("train", runs("train"), marks=THOROUGH), ("train", has_torch)],
+    ids=["just started", "at work"],
 )
 def test_no_orphan_goes_on_when_dvc_is_killed(project, stage, ready, shell):
     wanted = kept(project)

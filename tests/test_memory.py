@@ -13,7 +13,7 @@ from nolabels.tables import TEXTS, matrix, write_table
 from nolabels.texts import text_id
 from tests import sampling, tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 # the largest resident set of a stage in MiB, from /proc: that of `getrusage` counts the parent's pages too
 PEAK = """

@@ -54,13 +54,17 @@ def edit(path):
         (answer, AFTER_SELECT),
         # an edited script runs its stage; the outs are equal, so nothing behind it does
         (edit("stages/train.py"), ["train"]),
-        (edit("stages/label.py"), ["label"]),
+        pytest.param(edit("stages/label.py"), ["label"], marks=pytest.mark.thorough),
         (edit("nolabels/graph.py"), ["export"]),
         (edit("stages/score.py"), ["score@pool", "score@test"]),
-        (edit("nolabels/calibration.py"), ["label"]),
-        (edit("nolabels/people.py"), ["select", "evaluate"]),
+        pytest.param(edit("nolabels/calibration.py"), ["label"], marks=pytest.mark.thorough),
+        pytest.param(edit("nolabels/people.py"), ["select", "evaluate"], marks=pytest.mark.thorough),
         (edit("nolabels/teachers/likelihood.py"), ["score@pool", "score@test"]),
-        (edit("nolabels/packages.py"), ["fetch@base", "fetch@dataset", "fetch@teacher"]),
+        pytest.param(
+            edit("nolabels/packages.py"),
+            ["fetch@base", "fetch@dataset", "fetch@teacher"],
+            marks=pytest.mark.thorough,
+        ),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
