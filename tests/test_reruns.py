@@ -48,7 +48,7 @@ def edit(path):
     ("change", "ran"),
     [
         (set_epochs, AFTER_TRAIN),
-        (set_prior, ["label", *AFTER_SELECT]),
+        pytest.param(set_prior, ["label", *AFTER_SELECT], marks=pytest.mark.thorough),
         (set_runtime, []),
         (set_base, ["fetch@base", *AFTER_TRAIN]),
         (answer, AFTER_SELECT),
