@@ -117,6 +117,11 @@ def load(folder, head, *, device, precision):
     model = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel").from_pretrained(
         folder, dtype=getattr(torch, precision), **options
     )
+    if not getattr(model, "_keep_in_fp32_modules", None):
+        # some models make a part of their weights in float32 whatever is asked (the biases of DeBERTa's
+        # queries), and then fail in bfloat16; buffers stay as they are
+        for parameter in model.parameters():
+            parameter.data = parameter.data.to(getattr(torch, precision))
     return model.to(device).eval(), tokenizer
 
 

@@ -18,8 +18,8 @@ TEXTS = [text for _, text in tiny.sentences(6)] + ["No.", "A lovely, lovely film
 LONG = "The old town walks through a story of people who talk about their lives. " * 12
 
 
-def load(folder, max_tokens=256, overlap=None):
-    return Entailment(folder, device="cpu", precision="float32", reading=Reading(max_tokens, overlap))
+def load(folder, max_tokens=256, overlap=None, precision="float32"):
+    return Entailment(folder, device="cpu", precision=precision, reading=Reading(max_tokens, overlap))
 
 
 def hypothesis(template):
@@ -57,6 +57,15 @@ def test_equals_the_pipeline(folder, classes):
         pairs = np.stack([answers.against[:, index], answers.scores[:, index]], -1)
         several = softmax(pairs)[..., 1]
         assert np.abs(several - expected(folder, texts, words, TEMPLATES[index], True)).max() < 1e-4
+
+
+def test_bfloat16_is_near(folder):
+    exact, near = (
+        load(folder, precision=precision).ask(TEXTS, [hypothesis(TEMPLATES[0])], WORDS).scores
+        for precision in ("float32", "bfloat16")
+    )
+    assert np.abs(near - exact).max() > 0
+    assert np.corrcoef(near.ravel(), exact.ravel())[0, 1] > 0.99
 
 
 @pytest.mark.parametrize(
