@@ -20,6 +20,15 @@ import pyarrow.parquet as pq
 from nolabels.stage import say
 
 
+def place(folder):
+    """The store's folder: runtime.store, which where it is relative starts at the project's root.
+
+    DVC runs an experiment of a queue in a temporary copy of the project and says in $DVC_ROOT where the
+    project is, so that all experiments know what any of them has asked.
+    """
+    return Path(os.environ.get("DVC_ROOT", ""), folder)
+
+
 class AnswerStore:
     """Answers of one asker under `root`.
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from nolabels import models, params, speed, teachers
 from nolabels.stage import arguments, progress, run, say
-from nolabels.store import AnswerStore, canonical, parts
+from nolabels.store import AnswerStore, canonical, parts, place
 from nolabels.tables import fixed, read_table, scores_schema, table_writer
 from nolabels.texts import answer_key
 
@@ -127,7 +127,7 @@ def main(argv=None):
     descriptions = values.task.descriptions
     if any(template.described for template in score.templates):
         asker["descriptions"] = descriptions
-    store = AnswerStore(values.runtime.store, asker)
+    store = AnswerStore(place(values.runtime.store), asker)
     with store.locked():
         known = store.read(keys, spelling, words)
         missing = known.missing()
