@@ -14,7 +14,7 @@ import torch
 
 from nolabels import models
 from nolabels.stage import UserError, say
-from nolabels.teachers import Teacher, token_batches, wrong_kind
+from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
 
 
 class Entailment(Teacher):
@@ -33,7 +33,7 @@ class Entailment(Teacher):
 
     kind = "entailment"
 
-    def __init__(self, folder, *, device, precision, reading, batch_tokens=4096):
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith("ForSequenceClassification") for name in found):
             raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
@@ -53,7 +53,7 @@ class Entailment(Teacher):
         self.parameters = self.model.num_parameters()
         self.device = device
         self.reading = reading
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or pass_tokens(device)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:

@@ -32,7 +32,7 @@ import torch
 
 from nolabels import models
 from nolabels.stage import UserError
-from nolabels.teachers import Teacher, token_batches, wrong_kind
+from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
 
 SENTINEL = "\u2402TEXT\u2403"
 # how far the shared path may be from the plain one: absolute and relative; bfloat16 log-likelihoods
@@ -100,7 +100,7 @@ class Likelihood(Teacher):
 
     kind = "likelihood"
 
-    def __init__(self, folder, *, device, precision, reading, batch_tokens=1536):
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in found):
             raise wrong_kind(self.kind, "a causal language model", found, folder)
@@ -113,7 +113,7 @@ class Likelihood(Teacher):
         output.register_forward_hook(lambda module, given, result: self.in_float32(given[0]))
         self.device = device
         self.reading = reading
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or pass_tokens(device)
         special = [re.escape(token) for token in self.tokenizer.all_special_tokens if len(token) > 1]
         self.special = re.compile("|".join(special)) if special else None
         self.positions = getattr(self.model.config, "max_position_embeddings", None)

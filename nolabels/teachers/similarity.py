@@ -15,7 +15,7 @@ import torch
 
 from nolabels import models
 from nolabels.stage import UserError
-from nolabels.teachers import Teacher, token_batches, wrong_kind
+from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
 
 # Cosines of texts lie close together; softmax wants them further apart. 20 is what sentence encoders
 # are commonly trained with: `scale` of MultipleNegativesRankingLoss in sentence-transformers, a
@@ -40,7 +40,7 @@ class Similarity(Teacher):
 
     kind = "similarity"
 
-    def __init__(self, folder, *, device, precision, reading, descriptions, batch_tokens=8192):
+    def __init__(self, folder, *, device, precision, reading, descriptions, batch_tokens=None):
         found = models.architectures(folder)
         steps = read_steps(Path(folder))
         if steps is None and (not found or found[0].endswith(OTHER)):
@@ -54,7 +54,7 @@ class Similarity(Teacher):
         self.device = device
         self.reading = reading
         self.descriptions = descriptions
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or pass_tokens(device)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "right"
