@@ -49,6 +49,42 @@ def scores(gold, answers, task):
     return found | few(task.labels, {"f1": per_class})
 
 
+def equal_mass(confidence, bins):
+    """Places of N answers in bins of equal mass, the least sure first; no bin is empty."""
+    parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
+    return [part for part in parts if len(part)]
+
+
+def reliability(confidence, correct, bins=10):
+    """What a calibration curve is drawn of: for each bin of equal mass a dict of five numbers.
+
+    confidence: N, the probability of each answer; correct: N bool. confidence, accuracy: means over the
+    bin; low, high: the 95 % interval of the accuracy (Wilson); texts: answers in the bin.
+    """
+    found = []
+    for part in equal_mass(confidence, bins):
+        low, high = wilson(correct[part].sum(), len(part))
+        sure, right = float(confidence[part].mean()), float(correct[part].mean())
+        found.append({"confidence": sure, "accuracy": right, "low": low, "high": high, "texts": len(part)})
+    return found
+
+
+def coverage_curve(confidence, correct, steps=20):
+    """Accuracy of the surest answers: `steps` pairs of (share of the N answers, their accuracy).
+
+    The risk-coverage curve of selective classification (El-Yaniv and Wiener 2010), with accuracy for risk.
+    """
+    right = correct[np.argsort(-confidence, kind="stable")]
+    counts = [max(1, round(len(right) * step / steps)) for step in range(1, steps + 1)] if len(right) else []
+    return [(step / steps, float(right[:count].mean())) for step, count in enumerate(counts, 1)]
+
+
+def histogram(confidence, low, bins=20):
+    """How many answers are how sure: pairs of a bin's middle and its count, from low to 1."""
+    counts, edges = np.histogram(np.clip(confidence, low, 1), bins, (low, 1))
+    return list(zip(((edges[:-1] + edges[1:]) / 2).tolist(), counts.tolist(), strict=True))
+
+
 def calibration_error(confidence, correct, bins=10):
     """Expected calibration error, and what a perfect model would show on as many texts: both in 0..1.
 
@@ -58,15 +94,14 @@ def calibration_error(confidence, correct, bins=10):
     Deep Learning"). On few texts it is above 0 for every model: the floor is its mean over 200 draws in
     which each answer is right with the probability that it states.
     """
-    order = np.argsort(confidence, kind="stable")
-    parts = np.array_split(order, bins)
+    parts = equal_mass(confidence, bins)
     draws = np.random.default_rng(0).random((200, len(confidence))) < confidence
 
     def error(right):
         return sum(np.abs(confidence[part].mean() - right[..., part].mean(-1)) * len(part) for part in parts)
 
-    parts = [part for part in parts if len(part)]
-    return float(error(correct) / len(order)), float(error(draws).mean() / len(order))
+    count = len(confidence)
+    return float(error(correct) / count), float(error(draws).mean() / count)
 
 
 def shares(answers, names):

@@ -4,8 +4,7 @@ Loads no model; alone reads gold.
 
 usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/gold.parquet data/test_labels.csv \\
            data/teacher_test.parquet data/student_test.parquet data/onnx_test.parquet \\
-           data/baseline_test.parquet metrics/evaluate.json data/mistakes.parquet \\
-           plots/confusion_teacher.csv plots/confusion_student.csv
+           data/baseline_test.parquet metrics/evaluate.json data/mistakes.parquet plots
 """
 
 import csv
@@ -19,7 +18,16 @@ from nolabels.labels import certainty, from_column, to_column
 from nolabels.people import read_answers
 from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
-from nolabels.statistics import calibration_error, few, mcnemar, scores, shares
+from nolabels.statistics import (
+    calibration_error,
+    coverage_curve,
+    few,
+    histogram,
+    mcnemar,
+    reliability,
+    scores,
+    shares,
+)
 from nolabels.tables import about, matrix, read_table, write_json, write_table
 
 SURE = 0.9  # the certainty from which on an answer counts as covered
@@ -36,13 +44,53 @@ def read_gold(gold, answers, ids, names):
     return known, from_column(pa.chunked_array([labels]), names)
 
 
-def write_confusion(path, gold, answers):
-    """actual, predicted: a line for each text, as DVC's confusion template reads them."""
+def write_csv(path, header, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["actual", "predicted"])
-        writer.writerows(zip(gold, answers, strict=True))
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def write_plots(folder, gold, answers, probabilities, known, task):
+    """The curves, a file each, in the forms that DVC's own templates draw.
+
+    gold, answers[who]: N x K bool; probabilities[who]: N x K; known: N bool, which texts have gold. Without
+    gold all but the histogram of the certainty have their header alone.
+    """
+    people = ("teacher", "student")
+    sure = {who: how_sure(probabilities[who], task) for who in people}
+    right = {who: were_right(gold, answers[who], task)[known].ravel() for who in people}
+    curves = {who: coverage_curve(sure[who][known].ravel(), right[who]) for who in people}
+    lowest = 0.5 if task.multi_label else 1 / len(task.labels)
+    counts = {who: histogram(sure[who].ravel(), lowest) for who in people}
+    told = {who: spelled(answers[who][known], task.labels) for who in people}
+    for who in people:
+        actual = spelled(gold[known], task.labels)
+        rows = zip(actual, told[who], strict=True)
+        write_csv(folder / f"confusion_{who}.csv", ["actual", "predicted"], rows)
+        bins = reliability(sure[who][known].ravel(), right[who])
+        header = ["confidence", "accuracy", "low", "high", "texts"]
+        rows = [[round(found[name], 4) for name in header] for found in bins]
+        write_csv(folder / f"calibration_{who}.csv", header, rows)
+    for name, found in (("coverage", curves), ("confidence", counts)):
+        rows = [
+            [round(place, 4), *(round(found[who][number][1], 4) for who in people)]
+            for number, (place, _) in enumerate(found["teacher"])
+        ]
+        write_csv(folder / f"{name}.csv", [name, *people], rows)
+
+
+def how_sure(probabilities, task):
+    """N x K -> the certainty of each answer; with several labels each of the K decisions is one."""
+    return (
+        np.maximum(probabilities, 1 - probabilities) if task.multi_label else certainty(probabilities, task)
+    )
+
+
+def were_right(gold, answers, task):
+    """N x K bool, twice -> whether each answer is right, in the shape of `how_sure`."""
+    return answers == gold if task.multi_label else (answers == gold).all(1)
 
 
 def spelled(chosen, names):
@@ -57,10 +105,7 @@ def compare(gold, answers, probabilities, task):
     """
     found = {who: scores(gold, given, task) for who, given in answers.items()}
     for who, given in probabilities.items():
-        if task.multi_label:  # each of the K decisions is an answer
-            sure, right = np.maximum(given, 1 - given).ravel(), (answers[who] == gold).ravel()
-        else:
-            sure, right = certainty(given, task), (answers[who] == gold).all(1)
+        sure, right = how_sure(given, task).ravel(), were_right(gold, answers[who], task).ravel()
         found[who]["ece"], found[who]["ece_floor"] = calibration_error(sure, right)
     teacher, student = ((answers[who] == gold).all(1) for who in ("teacher", "student"))
     found["difference"] = {
@@ -151,8 +196,7 @@ def main(argv=None):
         ("baseline", "the baseline's answers"),
         ("metrics", "JSON to write"),
         ("mistakes", "table to write: where teacher or student are wrong"),
-        ("confusion_teacher", "csv to write: actual and predicted"),
-        ("confusion_student", "csv to write: actual and predicted"),
+        ("plots", "folder to write: confusion, calibration, coverage and confidence as csv"),
     ):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
@@ -190,10 +234,8 @@ def main(argv=None):
         for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student", "onnx"))
     }
     write_json(args.metrics, metrics)
+    write_plots(args.plots, gold, answers, probabilities, known, task)
     told = {who: spelled(given, names) for who, given in {"gold": gold, **answers}.items()}
-    rows = np.flatnonzero(known)
-    for who, path in (("teacher", args.confusion_teacher), ("student", args.confusion_student)):
-        write_confusion(path, [told["gold"][row] for row in rows], [told[who][row] for row in rows])
     right = [(answers[who] == gold).all(1) for who in ("teacher", "student")]
     wrong = np.flatnonzero(known & ~(right[0] & right[1]))
     confidence = certainty(probabilities["student"], task)

@@ -193,9 +193,7 @@ def evaluate_tables():
         "student.parquet",
         "onnx.parquet",
     ]
-    evaluate.main(
-        [*paths, "baseline.parquet", "evaluate.json", "mistakes.parquet", "teacher.csv", "student.csv"]
-    )
+    evaluate.main([*paths, "baseline.parquet", "evaluate.json", "mistakes.parquet", "plots"])
     return json.loads(Path("evaluate.json").read_text(encoding="utf-8"))
 
 
@@ -224,10 +222,17 @@ def test_evaluate_compares(folder, capsys):
         TEXTS[23],
     ]
     assert mistakes[0]["confidence"] >= mistakes[1]["confidence"]
-    assert Path("student.csv").read_text(encoding="utf-8").splitlines()[:2] == [
+    assert Path("plots/confusion_student.csv").read_text(encoding="utf-8").splitlines()[:2] == [
         "actual,predicted",
         "negative,negative",
     ]
+    lines = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in Path("plots").iterdir()}
+    assert lines["coverage"][0] == "coverage,teacher,student"
+    assert lines["coverage"][-1] == "1.0,1.0,0.5" and len(lines["coverage"]) == 21
+    assert lines["calibration_student"][0] == "confidence,accuracy,low,high,texts"
+    assert [line.split(",")[-1] for line in lines["calibration_student"][1:]] == ["1"] * 4
+    assert lines["confidence"][0] == "confidence,teacher,student"
+    assert sum(int(line.split(",")[2]) for line in lines["confidence"][1:]) == 4
     assert "student - teacher -0.5000 (exact McNemar p = 0.5) on 4 texts" in capsys.readouterr().out
 
 
@@ -235,6 +240,9 @@ def test_evaluate_without_gold_says_what_can_be_said(folder, capsys):
     found = run_evaluate(gold=False)
     assert set(found) == {"agreement", "n", "unseen", "size"} and found["n"] == 0
     # answers 0, 1, 1, 0 with 0.9, 0.91, 0.92 and 0.87: all but the last are sure
+    lines = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in Path("plots").iterdir()}
+    assert {len(lines[name]) for name in lines if name != "confidence"} == {1}
+    assert sum(int(line.split(",")[2]) for line in lines["confidence"][1:]) == 4
     assert found["unseen"]["student"] == {
         "confidence": 0.9,
         "coverage": 0.75,
@@ -333,7 +341,7 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
         ("negative; positive", "negative; positive", "positive"),
         ("positive", "positive", "negative"),
     ]
-    assert "(none),(none)" in Path("student.csv").read_text(encoding="utf-8")
+    assert "(none),(none)" in Path("plots/confusion_student.csv").read_text(encoding="utf-8")
     assert "micro F1" in capsys.readouterr().out
 
 

@@ -5,7 +5,16 @@ import pytest
 
 from nolabels import params
 from nolabels.labels import one_hot
-from nolabels.statistics import calibration_error, mcnemar, scores, shares, wilson
+from nolabels.statistics import (
+    calibration_error,
+    coverage_curve,
+    histogram,
+    mcnemar,
+    reliability,
+    scores,
+    shares,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +96,32 @@ def test_the_floor_is_what_a_perfect_model_shows():
     assert calibration_error(confidence[:225], np.ones(225, bool))[1] == pytest.approx(
         2 * found[0][1], rel=0.2
     )
+
+
+def test_reliability():
+    confidence, right = np.array([0.9, 0.6, 0.8, 0.5]), np.array([1, 0, 1, 1], bool)
+    low, high = reliability(confidence, right, bins=2)
+    assert low == {
+        "confidence": pytest.approx(0.55),
+        "accuracy": 0.5,
+        **dict(zip(("low", "high"), wilson(1, 2), strict=True)),
+        "texts": 2,
+    }
+    assert (high["confidence"], high["accuracy"]) == (pytest.approx(0.85), 1.0)
+    # fewer answers than bins: one each, and none is empty
+    assert [found["texts"] for found in reliability(confidence, right)] == [1] * 4
+    assert reliability(confidence[:0], right[:0]) == []
+
+
+def test_the_surest_answers_come_first():
+    found = coverage_curve(np.array([0.6, 0.9, 0.7, 0.8]), np.array([0, 1, 0, 1], bool), steps=4)
+    assert found == [(0.25, 1.0), (0.5, 1.0), (0.75, pytest.approx(2 / 3)), (1.0, 0.5)]
+    # fewer answers than steps: never a share of no answers
+    assert coverage_curve(np.array([0.6]), np.array([True]), steps=3) == [(1 / 3, 1), (2 / 3, 1), (1.0, 1)]
+    assert coverage_curve(np.zeros(0), np.zeros(0, bool)) == []
+
+
+def test_a_histogram_counts_every_answer():
+    # 0.4999 is what 4 decimals can make of an even answer
+    found = histogram(np.array([0.4999, 0.5, 0.74, 0.76, 1.0]), 0.5, bins=2)
+    assert found == [(0.625, 3), (0.875, 2)]
