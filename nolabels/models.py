@@ -1,12 +1,16 @@
-"""Model folders: their fingerprint, their size, where they run and how they are loaded."""
+"""Model folders: their fingerprint, their size, where they run, how they are loaded, and by which versions."""
 
 import hashlib
 import json
+import re
 import shutil
 import struct
+from importlib.metadata import version
 from pathlib import Path
 
-from nolabels.stage import UserError
+from nolabels.stage import UserError, say
+
+PINNED = Path("requirements.txt")
 
 # what decides a model's answers: weights, configuration, tokenizer
 DECIDES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja")
@@ -50,6 +54,25 @@ def safetensors_parameters(path):
                 size *= side
             count += size
     return count
+
+
+def versions(*packages):
+    """{package: version} of what is installed; a line says where that is not what requirements.txt pins.
+
+    DVC does not see the environment, and an upgrade must not ask the teacher everything again: versions
+    are no part of what a stage depends on. They stand in the metadata of what it made.
+    """
+    installed = {package: version(package) for package in packages}
+    text = PINNED.read_text(encoding="utf-8") if PINNED.exists() else ""
+    pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", text, flags=re.M))
+    others = [
+        f"{package} {found} (pinned: {pinned[package]})"
+        for package, found in installed.items()
+        if package in pinned and found.partition("+")[0] != pinned[package]  # 2.13.0+cpu is 2.13.0
+    ]
+    if others:
+        say(f"note: installed is {', '.join(others)}; results may differ from those of {PINNED}")
+    return installed
 
 
 def pick_device(wanted):

@@ -133,6 +133,7 @@ def main(argv=None):
     wanted, keep, known = labels(scores, split == "train", values)
     valid = np.flatnonzero((split == "valid") & known)[:VALID_TEXTS]
 
+    models.versions("torch", "transformers")
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)
     kept = models.pick_precision(score.precision, device)

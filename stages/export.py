@@ -50,6 +50,7 @@ def main(argv=None):
 
     from nolabels.predict import Model
 
+    versions = models.versions("torch", "transformers", "onnx", "onnxruntime")
     models.use_threads(values.runtime.threads)
     write_model(args.student, args.folder, values.export.precision)
 
@@ -63,6 +64,7 @@ def main(argv=None):
         "kind": "onnx",
         "parameters": about(before)["model"]["parameters"],
         "megabytes": models.megabytes(args.folder),
+        "versions": versions,
     }
     columns = {
         "id": test["id"],

@@ -138,6 +138,8 @@ def main(argv=None):
             f"{everything - total} known, {total} to ask ({score.kind}, {precision}, {device})"
         )
         if missing:
+            if score.kind != "endpoint":
+                models.versions("torch", "transformers")
             teacher = teachers.load(
                 score,
                 args.teacher,

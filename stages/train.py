@@ -1,7 +1,7 @@
 """Fine-tunes the student on the labels that `select` chose, and answers the test texts with it.
 
 usage: python -m stages.train data/train.parquet models/base data/test.parquet \\
-           models/student data/student_test.parquet plots/training.csv
+           models/student data/student_test.parquet plots/training.csv plots/live
 """
 
 import csv
@@ -19,6 +19,7 @@ from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, matrix, predictions_schema, read_table, rounded, write_table
 
 PREDICT_BATCH = 64
+LOGGED = {"loss": "loss", "valid_loss": "eval_loss", "learning_rate": "learning_rate"}  # ours: the Trainer's
 
 
 def targets(table, names, kind):
@@ -79,10 +80,36 @@ def several(model):
     return model.config.problem_type == "multi_label_classification"
 
 
-def fit(model, tokenizer, train, valid, settings, device, precision, folder):
+def watched(folder):
+    """A callback of the Trainer that writes what it logs into `folder` while it learns, with DVCLive.
+
+    For people and for DVC's extension and Studio, which read such a folder; no out, so nothing depends on it.
+    """
+    import dvclive
+    import transformers
+
+    class Watched(transformers.TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            # dvc.yaml stays as it is, and what an experiment is stays with `dvc exp`
+            self.live = dvclive.Live(str(folder), dvcyaml=None, save_dvc_exp=False)
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            self.live.step = state.global_step
+            for name, key in LOGGED.items():
+                if key in logs:
+                    self.live.log_metric(name, float(logs[key]))
+            self.live.make_summary()
+
+        def on_train_end(self, args, state, control, **kwargs):
+            self.live.end()
+
+    return Watched()
+
+
+def fit(model, tokenizer, train, valid, settings, device, precision, folder, callbacks=()):
     """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
 
-    valid: texts that only watch the loss; it may hold none.
+    valid: texts that only watch the loss; it may hold none. callbacks: further ones of the Trainer.
     """
     import transformers
     from datasets import Dataset
@@ -114,6 +141,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder):
         eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
         compute_loss_func=binary_cross_entropy if several(model) else cross_entropy,
+        callbacks=list(callbacks),
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
@@ -143,13 +171,11 @@ def write_curve(path, log):
     rows = {}
     for entry in log:
         row = rows.setdefault(entry["step"], {"step": entry["step"], "epoch": round(entry["epoch"], 3)})
-        for name, key in (("loss", "loss"), ("valid_loss", "eval_loss"), ("learning_rate", "learning_rate")):
+        for name, key in LOGGED.items():
             if key in entry:
                 row[name] = f"{entry[key]:.6g}"
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(
-            file, ["step", "epoch", "loss", "valid_loss", "learning_rate"], lineterminator="\n"
-        )
+        writer = csv.DictWriter(file, ["step", "epoch", *LOGGED], lineterminator="\n")
         writer.writeheader()
         writer.writerows(row for row in rows.values() if "loss" in row or "valid_loss" in row)
 
@@ -163,6 +189,7 @@ def main(argv=None):
         ("student", "folder to write: the student"),
         ("predictions", "table to write: the student's answers on the test texts"),
         ("curve", "csv to write: loss while training"),
+        ("live", "folder that shows the same while it comes"),
     ):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
@@ -171,6 +198,7 @@ def main(argv=None):
 
     import transformers
 
+    versions = models.versions("torch", "transformers")
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)
     models.use_threads(values.runtime.threads)
@@ -192,7 +220,7 @@ def main(argv=None):
     train, valid = part("train"), part("valid")
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        log = fit(model, tokenizer, train, valid, settings, device, precision, folder)
+        log = fit(model, tokenizer, train, valid, settings, device, precision, folder, [watched(args.live)])
     seconds = time.perf_counter() - started
 
     test = read_table(args.test, ["id", "text"])
@@ -203,6 +231,7 @@ def main(argv=None):
         "kind": "student",
         "parameters": model.num_parameters(),
         "megabytes": models.megabytes(args.student),
+        "versions": versions,
     }
     columns = {
         "id": test["id"],
