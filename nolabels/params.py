@@ -421,6 +421,10 @@ class Export(Section):
     precision: Literal["int8", "float32"]
 
 
+class Report(Section):
+    show_texts: bool
+
+
 class Served(Section):
     concurrency: Annotated[int, Field(ge=1, le=256)]
     requests_per_minute: Annotated[int, Field(ge=1)] | None
@@ -447,6 +451,7 @@ class Params(Section):
     select: Select
     train: Train
     export: Export
+    report: Report
     runtime: Runtime
 
     @model_validator(mode="after")

@@ -9,12 +9,13 @@ usage: python -m stages.export models/student data/test.parquet data/student_tes
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from nolabels import models, params
+from nolabels import models, params, speed
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.student import facts, labels_of
 from nolabels.tables import about, fixed, predictions_schema, read_table, rounded, write_json, write_table
@@ -58,7 +59,9 @@ def main(argv=None):
     if test["id"].to_pylist() != before["id"].to_pylist():
         raise UserError(f"{args.student_test}: must hold answers on {args.test}; run dvc repro")
     model = Model(args.folder, values.runtime.threads)
+    started = time.perf_counter()
     found = model.probabilities(test["text"].to_pylist())
+    speed.record("export", len(test), time.perf_counter() - started)
     labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
     known = {
         "kind": "onnx",

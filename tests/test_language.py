@@ -81,7 +81,7 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     writer.writeheader()
     writer.writerows(answers)
     (project.root / "data/test_labels.csv").write_text(sink.getvalue(), encoding="utf-8")
-    assert project.repro() == ["evaluate"]
+    assert project.repro() == ["evaluate", "report"]
     metrics = json.loads(project.read("metrics/evaluate.json"))
     assert metrics["n"] == 20
     student = pq.read_table(project.root / "data/student_test.parquet").to_pylist()
@@ -92,7 +92,15 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     # and answers about pool texts are what the student learns from; the teacher is not asked
     first = read_csv(project, "data/review.csv")[0]
     project.append("data/corrections.csv", f"{first['id']},,ärgerlich\n")
-    assert sorted(project.repro()) == ["baseline", "evaluate", "export", "select", "train"]
+    assert sorted(project.repro()) == [
+        "baseline",
+        "evaluate",
+        "export",
+        "forecast",
+        "report",
+        "select",
+        "train",
+    ]
     learned = {row["id"]: row for row in pq.read_table(project.root / "data/train.parquet").to_pylist()}
     assert learned[first["id"]]["labels"] == ["ärgerlich"] and learned[first["id"]]["source"] == "person"
     # an answer in the wrong file is refused with its line

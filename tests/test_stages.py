@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import params, tables
+from nolabels import params, tables, tfidf
 from nolabels.labels import one_hot, surest
 from nolabels.spelling import join
 from nolabels.texts import text_id
-from stages import baseline, evaluate, label, select
+from stages import evaluate, label, select
 from stages import train as train_stage
 
 NAMES = ["negative", "positive"]
@@ -268,7 +268,7 @@ def test_a_person_s_answers_are_gold(folder):
 def test_baseline(answers, expected):
     texts = [("awful boring film", "lovely warm film")[answer] for answer in answers]
     task = params.load("params.yaml").task
-    found = baseline.fit_predict(texts, one_hot(answers, 3), [1.0] * 12, ["so boring", "so lovely"], task)
+    found = tfidf.fit_predict(texts, one_hot(answers, 3), [1.0] * 12, ["so boring", "so lovely"], task)
     assert found.shape == (2, 3) and found.argmax(1).tolist() == expected
     np.testing.assert_allclose(found.sum(1), 1)
 
@@ -278,7 +278,7 @@ def test_baseline_with_several_labels_per_text(folder):
     texts = ["good plot", "bad sound", "good plot bad sound", "nothing said"] * 3
     answers = np.array([[0, 1], [1, 0], [1, 1], [0, 0]] * 3, bool)
     task = params.load("params.yaml").task
-    found = baseline.fit_predict(texts, answers, [1.0] * 12, ["bad bad", "good good", "good bad"], task)
+    found = tfidf.fit_predict(texts, answers, [1.0] * 12, ["bad bad", "good good", "good bad"], task)
     assert (found[:, 0] > found[1, 0])[[0, 2]].all() and (found[:, 1] > found[0, 1])[[1, 2]].all()
 
 

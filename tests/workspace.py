@@ -153,6 +153,11 @@ class Workspace:
     def params(self, path="params.yaml"):
         return edited(self.root / path)
 
+    def lock(self):
+        """What dvc.lock says of each stage, but of the page: it shows timings, which differ from run to run."""
+        stages = YAML(typ="safe").load(self.read("dvc.lock"))["stages"]
+        return {name: stage for name, stage in stages.items() if name != "report"}
+
     def forget(self, stage):
         """As if the stage had never been finished: DVC can neither skip nor restore it."""
         with self.params("dvc.lock") as lock:

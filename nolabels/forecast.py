@@ -1,0 +1,104 @@
+"""What can be said of accuracy without any gold answer. Nothing here is ever given one.
+
+How sure calibrated answers are is how often they are right, as far as the calibration holds (the mean
+confidence as estimate of accuracy: Guillory et al. 2021, "Predicting with Confidence on Unseen
+Distributions"). Whether to believe it is asked of signals that need no gold either; none of them sees a teacher
+that is wrong in a consistent way.
+"""
+
+import numpy as np
+
+from nolabels.labels import decide
+from nolabels.tfidf import fit_predict
+
+TEXTS = 20_000  # at most so many are looked at; a pool stands in random order
+FOLDS = 5
+# below these the labels are not to be trusted; chance is 0, and 0.2 the end of "slight agreement" (Landis
+# and Koch 1977)
+LEAST_TEMPLATES, LEAST_TEXTS = 0.2, 0.05
+MOST_MOVED = 0.2  # share of the labels that calibration would change, where it is off
+
+
+def expected_accuracy(probabilities, task):
+    """Mean probability that the answers are right, and the 95 % interval of what N texts would show.
+
+    probabilities: N x K. With several labels per text all K decisions must be right, and are taken as
+    independent. The interval is that of N independent throws, each with its own probability, and holds as
+    far as the probabilities mean what they say. Returns accuracy, low, high, each in 0..1.
+    """
+    several = task.multi_label
+    sure = np.maximum(probabilities, 1 - probabilities).prod(1) if several else probabilities.max(1)
+    mean, spread = float(sure.mean()), float(np.sqrt((sure * (1 - sure)).sum()) / len(sure))
+    return mean, max(0.0, mean - 1.96 * spread), min(1.0, mean + 1.96 * spread)
+
+
+def kappa(left, right):
+    """Cohen's kappa of two sets of labels (N x K bool), the mean over the classes with several per text.
+
+    1: always the same; 0: as often as by chance, and also where there is but one label.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    if (left.sum(1) == 1).all() and (right.sum(1) == 1).all():
+        pairs = [(left.argmax(1), right.argmax(1))]
+    else:
+        pairs = zip(left.T, right.T, strict=True)
+    found = [cohen_kappa_score(*pair) if len(np.unique(np.concatenate(pair))) > 1 else 0.0 for pair in pairs]
+    return float(np.mean(found))
+
+
+def template_agreement(answers):
+    """Mean kappa over the pairs of T templates' labels (T x N x K bool); None for one template."""
+    pairs = [
+        kappa(answers[one], answers[two])
+        for one in range(len(answers))
+        for two in range(one + 1, len(answers))
+    ]
+    return float(np.mean(pairs)) if pairs else None
+
+
+def text_agreement(texts, answers, task):
+    """Kappa of N labels (N x K bool) and what TF-IDF and logistic regression learn from the others' texts.
+
+    Out of FOLDS parts each is foretold from the rest, as in confident learning (Northcutt, Jiang and Chuang
+    2021): labels that have nothing to do with the texts cannot be foretold.
+    """
+    places = np.random.default_rng(0).permutation(len(texts))
+    found = np.zeros(answers.shape, bool)
+    for part in np.array_split(places, min(FOLDS, len(texts))):
+        rest = np.setdiff1d(places, part)
+        given = [texts[row] for row in rest], answers[rest], np.ones(len(rest)), [texts[row] for row in part]
+        found[part] = decide(fit_predict(*given, task), task)
+    return kappa(found, answers)
+
+
+def named_as_another(task):
+    """Classes whose words are another's name, [(name, words)]: the answers would then be swapped."""
+    names = {name.casefold() for name in task.names}
+    return [
+        (item.name, item.words)
+        for item in task.classes
+        if item.words.casefold() in names - {item.name.casefold()}
+    ]
+
+
+def warnings(templates, texts, moved, swapped):
+    """Why the labels are not to be trusted, a sentence each; none where nothing speaks against them.
+
+    templates: template_agreement; texts: text_agreement; moved: share of labels that calibration would
+    change; swapped: see named_as_another.
+    """
+    found = [
+        f"the class {name!r} is asked for as {words!r}, which is the name of another class"
+        for name, words in swapped
+    ]
+    if moved > MOST_MOVED:
+        found.append(
+            f"{moved:.0%} of the labels follow what the teacher prefers to answer: with label.calibration "
+            "prior_matching they would be others"
+        )
+    if templates is not None and templates < LEAST_TEMPLATES:
+        found.append(f"the templates contradict each other (kappa {templates:.2f})")
+    if texts < LEAST_TEXTS:
+        found.append(f"the labels have little to do with the words of the texts (kappa {texts:.2f})")
+    return found

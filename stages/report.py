@@ -1,0 +1,303 @@
+"""Makes the page for somebody who decides whether to ship the student, its short form, and the model card.
+
+Reads what the other stages wrote, and metrics/speed.json if it is there, which is no dep: timings differ from
+run to run.
+
+usage: python -m stages.report data metrics plots reports models/student-onnx/README.md
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import pyarrow.compute as pc
+import yaml
+
+from nolabels import charts, params, speed
+from nolabels.spelling import NONE, SEPARATOR
+from nolabels.stage import arguments, run, say
+from nolabels.tables import about, read_table
+
+TITLES = {
+    "teacher": "teacher, calibrated",
+    "teacher_raw": "teacher, as it answers",
+    "student": "student",
+    "onnx": "student as ONNX",
+    "baseline": "TF-IDF + logistic regression",
+}
+ROLES = {"teacher_raw": "teacher"}  # whose colour it has, where that is not its own
+MISTAKES = 20  # on the page
+PAIRS = 15  # of confused classes, where there are too many for a table of all
+TABLE_CLASSES = 10
+
+
+def read_csv(path):
+    """Rows of numbers, None where a cell is empty."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {name: float(cell) if cell else None for name, cell in row.items()}
+            for row in csv.DictReader(file)
+        ]
+
+
+def read_text_rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def named(asset):
+    """An asset of `fetch` in a few words."""
+    given = asset.model_dump()
+    place = next(given[key] for key in ("package", "hub", "endpoint", "own") if given.get(key))
+    more = given.get("revision") or given.get("model")
+    return f"{place}, {more}" if more else str(place)
+
+
+def model_rows(metrics):
+    """The table of models, all cells text."""
+    found = []
+    for who, title in TITLES.items():
+        if who not in metrics:
+            continue
+        row, size = metrics[who], metrics["size"].get(who.removesuffix("_raw"), {})
+        found.append(
+            {
+                "who": who,
+                "title": title,
+                "accuracy": f"{row['accuracy']:.4f}",
+                "interval": f"{row['accuracy_low']:.4f}–{row['accuracy_high']:.4f}",
+                "macro_f1": f"{row['macro_f1']:.4f}",
+                "ece": f"{row['ece']:.4f}" if "ece" in row else "",
+                "parameters": f"{size['parameters'] / 1e6:.1f} M" if "parameters" in size else "",
+                "megabytes": f"{size['megabytes']:.0f}" if "megabytes" in size else "",
+            }
+        )
+    return found
+
+
+def verdict(metrics):
+    """The one sentence to read: how the student stands beside the teacher."""
+    if not metrics["n"]:
+        return (
+            "How good student and teacher are is unknown: there are no answers of people to the test texts. "
+            "Answer data/review_test.csv and save it as data/test_labels.csv to find out."
+        )
+    difference, n = metrics["difference"], metrics["n"]
+    points, p = abs(difference["accuracy"]) * 100, difference["p_value"]
+    student = metrics["student"]["accuracy"]
+    if p >= 0.05:
+        return (
+            f"The student answers {student:.1%} of the test texts rightly; no difference from the teacher can be "
+            f"shown on {n} texts (p = {p:.2g})."
+        )
+    better = "better" if difference["accuracy"] > 0 else "worse"
+    return (
+        f"The student answers {student:.1%} of the test texts rightly, {points:.1f} points {better} than the "
+        f"teacher (exact McNemar p = {p:.2g}, {n} texts)."
+    )
+
+
+def words(metrics, exported):
+    """What else there is to say, a sentence a line."""
+    lines = []
+    if metrics["n"]:
+        low, high = metrics["student"]["accuracy_low"], metrics["student"]["accuracy_high"]
+        lines.append(
+            f"On other texts of the same kind the student's accuracy is between {low:.1%} and {high:.1%}, "
+            "as far as these texts can tell (95 %)."
+        )
+        gain = metrics["student"]["accuracy"] - metrics["baseline"]["accuracy"]
+        lines.append(
+            f"TF-IDF and logistic regression, from the same labels, are {abs(gain) * 100:.1f} points "
+            f"{'below' if gain > 0 else 'above'} it; always answering the commonest class gives {metrics['majority']:.1%}."
+        )
+        ece, floor = metrics["student"]["ece"], metrics["student"]["ece_floor"]
+        lines.append(
+            f"The student's probabilities are off by {ece * 100:.1f} points in the mean; a perfect model would "
+            f"show {floor * 100:.1f} on as many texts."
+        )
+    lines.append(f"Teacher and student give the same answer to {metrics['agreement']:.1%} of the test texts.")
+    for who, found in metrics["unseen"].items():
+        lines.append(
+            f"The {who} is sure of {found['coverage']:.1%} of the test texts (0.9 or more), {found['confidence']:.3f} "
+            "in the mean."
+        )
+    lines.append(
+        f"The ONNX form gives the student's label to {exported['agreement']:.1%} of the texts and has "
+        f"{exported['megabytes']:.1f} MB."
+    )
+    return lines
+
+
+def foretold(forecast, metrics):
+    """What was expected without gold, and how good that was where there is some, a sentence a line."""
+    lines = []
+    for who in ("teacher", "student"):
+        found = forecast[who]
+        line = f"Without any answer of people the {who} was expected at {found['accuracy']:.1%}"
+        line += f" ({found['low']:.1%} to {found['high']:.1%})"
+        if metrics["n"]:
+            off = (found["accuracy"] - metrics[who]["accuracy"]) * 100
+            line += f", {abs(off):.1f} points too {'high' if off > 0 else 'low'}"
+        lines.append(f"{line}.")
+    lines.append(
+        "That is how sure the answers are; it holds as far as nothing speaks against the labels, and no such "
+        "signal sees a teacher that is wrong in a consistent way."
+    )
+    return lines
+
+
+def confusion(who, rows, names):
+    """A table of counts for few classes, of the most confused pairs for many. rows: actual, predicted."""
+    pairs = [(row["actual"], row["predicted"]) for row in rows]
+    counts = {pair: pairs.count(pair) for pair in dict.fromkeys(pairs)}
+    seen = list(dict.fromkeys([*names, *(name for pair in counts for name in pair)]))
+    if len(seen) <= TABLE_CLASSES:
+        return {
+            "who": who,
+            "caption": f"What the {who} answered (columns) to texts that people gave a class (rows)",
+            "head": ["people", *seen],
+            "rows": [[gold, *(counts.get((gold, given), 0) for given in seen)] for gold in seen],
+        }
+    wrong = sorted(((-count, *pair) for pair, count in counts.items() if pair[0] != pair[1]))[:PAIRS]
+    return {
+        "who": who,
+        "caption": f"What the {who} confuses most",
+        "head": ["people", who, "texts"],
+        "rows": [[gold, given, -count] for count, gold, given in wrong],
+    }
+
+
+def speeds(found):
+    """Rates of metrics/speed.json in words; found: that file, or {}."""
+    lines = []
+    if "score_pool" in found:
+        lines.append(
+            f"The teacher read {found['score_pool']['texts_per_second']:,.1f} texts a second, with all its templates."
+        )
+    if "train" in found:
+        lines.append(f"Training took {found['train']['seconds']:,.0f} seconds.")
+    if "export" in found:
+        lines.append(f"The student as ONNX read {found['export']['texts_per_second']:,.0f} texts a second.")
+    return lines
+
+
+def pages(context):
+    """{name: text} of the three pages."""
+    import jinja2
+
+    found = {}
+    for name in ("index.html", "report.md", "card.md"):
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("nolabels", "pages"),
+            autoescape=name.endswith(".html"),
+            undefined=jinja2.StrictUndefined,
+            keep_trailing_newline=True,
+            trim_blocks=name.endswith(".html"),
+        )
+        found[name] = environment.get_template(name).render(context)
+    return found
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    for name, what in (
+        ("data", "folder of the tables"),
+        ("metrics", "folder of the metrics"),
+        ("plots", "folder of the curves"),
+        ("reports", "folder to write: index.html and report.md"),
+        ("card", "the model card to write"),
+    ):
+        parser.add_argument(name, type=Path, help=what)
+    args = parser.parse_args(argv)
+    values = params.load()
+    task, names = values.task, values.task.labels
+
+    metrics, label, exported, forecast = (
+        json.loads((args.metrics / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("evaluate", "label", "export", "forecast")
+    )
+    timings = args.metrics / speed.PATH.name
+    timings = json.loads(timings.read_text(encoding="utf-8")) if timings.exists() else {}
+    curves = {who: read_csv(args.plots / f"calibration_{who}.csv") for who in ("teacher", "student")}
+    covered = read_csv(args.plots / "coverage.csv")
+    rows = model_rows(metrics)
+    drawn = {
+        "accuracy": charts.accuracies(
+            [
+                (
+                    row["title"],
+                    ROLES.get(row["who"], row["who"]),
+                    *(metrics[row["who"]][key] for key in ("accuracy", "accuracy_low", "accuracy_high")),
+                )
+                for row in rows
+            ]
+        )
+        if rows
+        else "",
+        "calibration": charts.calibration(curves) if covered else "",
+        "coverage": charts.coverage(covered, ["teacher", "student"]) if covered else "",
+        "confidence": charts.confidence(read_csv(args.plots / "confidence.csv"), ["teacher", "student"]),
+        "training": charts.training(read_csv(args.plots / "training.csv")),
+    }
+    learned = read_table(args.data / "train.parquet", ["split", "weight", "source"])
+    learned = learned.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))
+    sources = learned["source"].to_pylist()
+    mistakes = read_table(args.data / "mistakes.parquet").slice(0, MISTAKES).to_pylist()
+    show = values.report.show_texts
+    made_by = about(args.data / "student_test.parquet")["model"]["versions"]
+    shipped_by = about(args.data / "onnx_test.parquet")["model"]["versions"]
+    versions = ", ".join(f"{name} {found}" for name, found in {**made_by, **shipped_by}.items())
+    context = {
+        "title": f"{' / '.join(names[:4])}{' …' if len(names) > 4 else ''}: a classifier without labels",
+        "verdict": verdict(metrics),
+        "words": words(metrics, exported) + foretold(forecast, metrics),
+        "warning": forecast["warnings"],
+        "classes": names,
+        "multi_label": task.multi_label,
+        "choices": [*names, NONE] if task.multi_label else names,
+        "separator": SEPARATOR,
+        "source": named(values.fetch.dataset),
+        "teacher": named(values.fetch.teacher),
+        "student": named(values.fetch.base),
+        "kind_of_label": "calibrated probabilities"
+        if values.train.targets == "soft"
+        else "its likeliest class",
+        "learned": f"{len(sources):,}",
+        "people": sources.count("person"),
+        "max_tokens": values.train.max_tokens,
+        "metrics": metrics,
+        "rows": rows,
+        "onnx": next((row for row in rows if row["who"] == "onnx"), None),
+        "charts": drawn,
+        "shares": [
+            {"name": name, "before": f"{label['shares']['before'][name]:.1%}", "after": f"{share:.1%}"}
+            for name, share in label["shares"]["after"].items()
+        ],
+        "confusion": [
+            confusion(who, read_text_rows(args.plots / f"confusion_{who}.csv"), names)
+            for who in ("teacher", "student")
+        ]
+        if metrics["n"]
+        else [],
+        "speeds": speeds(timings),
+        "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes] if show else [],
+        "review": read_text_rows(args.data / "review.csv") if show else [],
+        "made": f"Made with {versions}.",
+        "parameters": yaml.safe_dump(
+            values.model_dump(exclude={"runtime"}), sort_keys=False, allow_unicode=True, width=100
+        ).strip(),
+    }
+    written = pages(context)
+    args.reports.mkdir(parents=True, exist_ok=True)
+    for path, name in (
+        (args.reports / "index.html", "index.html"),
+        (args.reports / "report.md", "report.md"),
+        (args.card, "card.md"),
+    ):
+        path.write_text(written[name], encoding="utf-8")
+    say(f"report: {args.reports / 'index.html'} ({len(written['index.html'].encode()) / 1e3:.0f} kB)")
+
+
+if __name__ == "__main__":
+    run(main)

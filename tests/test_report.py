@@ -1,0 +1,229 @@
+"""The page: what it says, that it holds all it needs, and that no text in it is more than text."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+
+from nolabels import charts, tables
+from nolabels.labels import one_hot, to_column
+from stages import report
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\" | pipe"
+TEXTS = [f"Text number {number}" for number in range(19)] + [HOSTILE]
+
+
+class Reader(HTMLParser):
+    """Tags with their attributes, and the text between them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def scores_of(accuracy):
+    return {
+        **{"accuracy": accuracy, "accuracy_low": accuracy - 0.1, "accuracy_high": accuracy + 0.1},
+        **{"macro_f1": accuracy, "ece": 0.05, "ece_floor": 0.03},
+    }
+
+
+def metrics(gold=True, difference=-0.25, p_value=0.01):
+    unseen = {who: {"confidence": 0.9, "coverage": 0.5} for who in ("teacher", "student")}
+    size = {who: {"parameters": 2_000_000, "megabytes": 8.0} for who in ("teacher", "student", "onnx")}
+    found = {"agreement": 0.7, "n": 20 if gold else 0, "unseen": unseen, "size": size}
+    if gold:
+        found |= {who: scores_of(0.8) for who in ("teacher", "teacher_raw", "onnx", "baseline")}
+        found["student"] = scores_of(0.8 + difference)
+        found |= {"difference": {"accuracy": difference, "p_value": p_value}, "majority": 0.5}
+    return found
+
+
+def foretold(warning=""):
+    guess = {who: {"accuracy": 0.82, "low": 0.7, "high": 0.9} for who in ("teacher", "student")}
+    return {**guess, "trusted": not warning, "warnings": warning}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """What the stages before `report` leave, in small, in the current folder."""
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    write(values)
+    return values
+
+
+def write(values, gold=True, names=("negative", "positive")):
+    """Writes params.yaml and the inputs of `report`; values: what params.yaml holds."""
+    values["sample"]["gold"] = {"column": "label", "names": True}
+    values["task"]["classes"] = [{"name": name, "words": name} for name in names]
+    Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    classes = len(names)
+    answers = one_hot(np.arange(20) % classes, classes)
+    labels = to_column(answers, list(names))
+    columns = {
+        "id": [f"{number:032x}" for number in range(20)],
+        "text": TEXTS,
+        "split": ["train"] * 16 + ["valid"] * 4,
+        "probabilities": tables.fixed(answers, np.float32),
+        "labels": labels,
+        "weight": pa.array([1.0] * 20, pa.float32()),
+        "source": ["teacher"] * 19 + ["person"],
+    }
+    tables.write_table(Path("data/train.parquet"), pa.table(columns, schema=tables.train_schema(classes)))
+    for who, package in (("student", "torch"), ("onnx", "onnxruntime")):
+        answered = pa.table(
+            {"id": columns["id"], "probabilities": columns["probabilities"], "labels": labels}
+        )
+        tables.write_table(Path(f"data/{who}_test.parquet"), answered, model={"versions": {package: "1.2.3"}})
+    wrong = {name: pa.array([HOSTILE]) for name in ("id", "text", "gold", "teacher", "student")}
+    wrong["confidence"] = pa.array([0.97], pa.float32())
+    tables.write_table(Path("data/mistakes.parquet"), pa.table(wrong))
+    quoted = HOSTILE.replace('"', '""')
+    Path("data/review.csv").write_text(
+        f'id,text,teacher,confidence,label\n{"a" * 32},"{quoted}",{names[0]},0.51,\n'
+    )
+    shares = dict.fromkeys(names, 1 / classes)
+    tables.write_json("metrics/evaluate.json", metrics(gold))
+    tables.write_json("metrics/forecast.json", foretold())
+    tables.write_json("metrics/label.json", {"shares": {"before": shares, "after": shares}})
+    tables.write_json("metrics/export.json", {"agreement": 0.99, "megabytes": 25.0})
+    bins = "confidence,accuracy,low,high,texts\n" + (
+        "0.6,0.5,0.2,0.8,10\n0.9,1.0,0.7,1.0,10\n" if gold else ""
+    )
+    pairs = "actual,predicted\n" + ("".join(f"{name},{names[0]}\n" for name in names) if gold else "")
+    Path("plots").mkdir(exist_ok=True)
+    for who in ("teacher", "student"):
+        Path(f"plots/calibration_{who}.csv").write_text(bins)
+        Path(f"plots/confusion_{who}.csv").write_text(pairs, encoding="utf-8")
+    covered = "0.5,1.0,0.9\n1.0,0.8,0.7\n" if gold else ""
+    Path("plots/coverage.csv").write_text(f"coverage,teacher,student\n{covered}")
+    Path("plots/confidence.csv").write_text("confidence,teacher,student\n0.6,3,5\n0.9,17,15\n")
+    Path("plots/training.csv").write_text(
+        "step,epoch,loss,valid_loss,learning_rate\n1,0.5,0.7,,0.1\n2,1.0,0.6,0.65,0.0\n"
+    )
+
+
+def make():
+    report.main(["data", "metrics", "plots", "reports", "card.md"])
+    pages = [
+        Path(name).read_text(encoding="utf-8")
+        for name in ("reports/index.html", "reports/report.md", "card.md")
+    ]
+    return Reader(pages[0]), pages
+
+
+def test_the_page_holds_all_it_needs(folder):
+    page, (text, short, card) = make()
+    assert len(text.encode()) < 2e6
+    for tag, attributes in page.tags:
+        assert tag not in {"img", "iframe", "link", "object", "embed"}
+        assert not {"src", "srcset"} & set(attributes)
+        assert attributes.get("href", "#").startswith("#")
+    assert not re.search(r"@import|url\((?!#)", text)
+    used = re.findall(r'(?:url\(|href=")#([\w-]+)', text)
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert used and set(used) <= set(ids) and len(ids) == len(set(ids))
+    assert [tag for tag, _ in page.tags].count("svg") == 5
+    assert "25.0 points worse than the teacher" in text and "25.0 points worse" in short
+    assert "onnxruntime 1.2.3" in card and "torch 1.2.3" in text
+    assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 texts" in card
+
+
+def test_equal_inputs_give_equal_bytes(folder):
+    _, first = make()
+    assert make()[1] == first
+
+
+def test_a_text_is_never_more_than_text(folder):
+    write(folder, names=("<b>bold</b>", 'say "no", twice'))
+    page, (text, *_) = make()
+    assert HOSTILE not in text and "<b>bold" not in text
+    assert "".join(page.words).count(HOSTILE) == 5  # a mistake's text, gold and answers, and one to review
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert 'say "no", twice' in [attributes.get("value") for _, attributes in page.tags]
+
+
+def test_no_text_is_shown_where_none_may_be(folder):
+    folder["report"]["show_texts"] = False
+    write(folder)
+    page, pages = make()
+    assert not any(found in page_text for page_text in pages for found in (*TEXTS, "alert("))
+    assert "data-id" not in pages[0] and "script" not in [tag for tag, _ in page.tags]
+
+
+def test_without_gold_the_page_says_that_nothing_is_known(folder):
+    write(folder, gold=False)
+    _, (text, short, card) = make()
+    for page in (text, short):
+        assert "unknown: there are no answers of people" in page
+    assert "Unknown: there were no answers of people to measure it on." in card
+    assert "accuracy on the rest" not in text
+
+
+def test_several_labels_are_boxes(folder):
+    folder["task"]["multi_label"] = True
+    folder["label"]["prior"] = "estimated"
+    write(folder)
+    page, _ = make()
+    boxes = [attributes["value"] for tag, attributes in page.tags if tag == "input"]
+    assert boxes == ["negative", "positive", "(none)"]
+
+
+def test_many_classes_show_the_pairs_that_are_confused_most(folder):
+    names = [f"class {number}" for number in range(40)]
+    found = report.confusion("student", [{"actual": "class 1", "predicted": "class 2"}] * 3, names)
+    assert found["rows"] == [["class 1", "class 2", 3]]
+    write(folder, names=names)
+    make()
+
+
+@pytest.mark.parametrize(
+    ("gold", "difference", "p_value", "said"),
+    [
+        (False, 0, 1, "How good student and teacher are is unknown"),
+        (True, -0.05, 0.2, "no difference from the teacher can be shown on 20 texts (p = 0.2)"),
+        (True, -0.25, 0.01, "25.0 points worse than the teacher (exact McNemar p = 0.01, 20 texts)"),
+        (True, 0.1, 0.001, "10.0 points better than the teacher"),
+    ],
+)
+def test_the_verdict(gold, difference, p_value, said):
+    assert said in report.verdict(metrics(gold, difference, p_value))
+
+
+def test_a_forecast_is_held_against_what_came(folder):
+    _, (text, short, card) = make()
+    assert "the student was expected at 82.0% (70.0% to 90.0%), 27.0 points too high." in text
+    assert not any("not to be trusted" in page for page in (text, short, card))
+    tables.write_json("metrics/forecast.json", foretold("the templates contradict each other"))
+    for page in make()[1]:
+        assert "not to be trusted:" in page and "the templates contradict each other." in page
+    write(folder, gold=False)
+    assert "expected at 82.0% (70.0% to 90.0%)." in make()[1][0]
+
+
+def test_timings_are_shown_where_there_are_some(folder):
+    _, (without, *_) = make()
+    tables.write_json("metrics/speed.json", {"train": {"seconds": 91.5}})
+    _, (text, *_) = make()
+    assert "Training took 92 seconds." in text and "Speed" not in without
+
+
+def test_a_chart_takes_the_page_s_colours():
+    found = charts.coverage(
+        [{"coverage": 0.5, "teacher": 0.9}, {"coverage": 1.0, "teacher": 0.8}], ["teacher"]
+    )
+    assert found.startswith("<svg viewBox=") and found.endswith("</svg>")
+    assert "var(--teacher)" in found and "currentColor" in found
+    assert not any(colour in found for colour in charts.COLOURS.values())
