@@ -20,9 +20,14 @@ from nolabels.stage import UserError, arguments, run, say
 from nolabels.student import facts, labels_of
 from nolabels.tables import about, fixed, predictions_schema, read_table, rounded, write_json, write_table
 
+FILES = ("model.onnx", "tokenizer.json", "classes.json", "predict.py")
+
 
 def write_model(student, folder, precision):
-    """Writes the folder that people ship: model.onnx, tokenizer.json, classes.json, predict.py."""
+    """Writes what people ship: model.onnx, tokenizer.json, classes.json, predict.py; returns their size in bytes.
+
+    The folder may hold more, which other stages write.
+    """
     from nolabels import graph, predict
 
     known = facts(student)
@@ -33,6 +38,7 @@ def write_model(student, folder, precision):
     text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
     (folder / "classes.json").write_text(text, encoding="utf-8")
     shutil.copyfile(predict.__file__, folder / "predict.py")
+    return sum((folder / name).stat().st_size for name in FILES)
 
 
 def main(argv=None):
@@ -53,7 +59,7 @@ def main(argv=None):
 
     versions = models.versions("torch", "transformers", "onnx", "onnxruntime")
     models.use_threads(values.runtime.threads)
-    write_model(args.student, args.folder, values.export.precision)
+    size = write_model(args.student, args.folder, values.export.precision) / 1e6
 
     test, before = read_table(args.test, ["id", "text"]), read_table(args.student_test)
     if test["id"].to_pylist() != before["id"].to_pylist():
@@ -78,7 +84,6 @@ def main(argv=None):
     write_table(args.predictions, pa.table(columns, schema=schema), classes=model.classes, model=known)
     same = [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
     agreement = sum(same) / len(same)
-    size = sum(path.stat().st_size for path in args.folder.iterdir()) / 1e6
     write_json(args.metrics, {"agreement": agreement, "megabytes": size})
     say(
         f"export: {values.export.precision}, {size:.1f} MB, the same labels as the student's "

@@ -54,7 +54,7 @@ def main(argv=None):
     metrics = {}
     for who, path in (("teacher", args.teacher_test), ("student", args.student_test)):
         found = expected_accuracy(matrix(read_table(path, ["probabilities"])["probabilities"]), task)
-        metrics[who] = dict(zip(("accuracy", "low", "high"), found, strict=True))
+        metrics[who] = dict(zip(("expected", "expected_low", "expected_high"), found, strict=True))
     each = [calibrated(scores[:, [number]], values) for number in range(scores.shape[1])]
     templates = template_agreement(each)
     together = text_agreement(texts, labels, task)
@@ -70,7 +70,7 @@ def main(argv=None):
     say(
         "forecast, without gold: "
         + ", ".join(
-            f"{who} {metrics[who]['accuracy']:.3f} ({metrics[who]['low']:.3f} to {metrics[who]['high']:.3f})"
+            "{} {expected:.3f} ({expected_low:.3f} to {expected_high:.3f})".format(who, **metrics[who])
             for who in ("teacher", "student")
         )
     )

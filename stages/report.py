@@ -134,10 +134,10 @@ def foretold(forecast, metrics):
     lines = []
     for who in ("teacher", "student"):
         found = forecast[who]
-        line = f"Without any answer of people the {who} was expected at {found['accuracy']:.1%}"
-        line += f" ({found['low']:.1%} to {found['high']:.1%})"
+        line = f"Without any answer of people the {who} was expected at {found['expected']:.1%}"
+        line += f" ({found['expected_low']:.1%} to {found['expected_high']:.1%})"
         if metrics["n"]:
-            off = (found["accuracy"] - metrics[who]["accuracy"]) * 100
+            off = (found["expected"] - metrics[who]["accuracy"]) * 100
             line += f", {abs(off):.1f} points too {'high' if off > 0 else 'low'}"
         lines.append(f"{line}.")
     lines.append(

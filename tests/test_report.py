@@ -51,7 +51,9 @@ def metrics(gold=True, difference=-0.25, p_value=0.01):
 
 
 def foretold(warning=""):
-    guess = {who: {"accuracy": 0.82, "low": 0.7, "high": 0.9} for who in ("teacher", "student")}
+    guess = {
+        who: {"expected": 0.82, "expected_low": 0.7, "expected_high": 0.9} for who in ("teacher", "student")
+    }
     return {**guess, "trusted": not warning, "warnings": warning}
 
 
