@@ -17,8 +17,11 @@ COLOURS = {
 SIZE = (5.2, 3.6)
 
 
-def chart(name, draw, size=SIZE):
-    """draw(axes) -> the SVG of one chart as text; name: a word that no other chart of the page has."""
+def chart(name, label, draw, size=SIZE):
+    """draw(axes) -> the SVG of one chart as text.
+
+    name: a word that no other chart of the page has; label: what a screen reader says.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -43,15 +46,18 @@ def chart(name, draw, size=SIZE):
         written = io.StringIO()
         figure.savefig(written, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)
-    return inlined(written.getvalue(), name)
+    return inlined(written.getvalue(), name, label)
 
 
-def inlined(text, name):
+def inlined(text, name, label):
     """An SVG file -> an element whose ids begin with name, in the page's colours and letters."""
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(
-        r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>', r'<svg viewBox="\1" aria-hidden="true">', text, flags=re.S
+        r'^<svg [^>]*?viewBox="([^"]*)"[^>]*>',
+        rf'<svg viewBox="\1" role="img" aria-label="{label}">',
+        text,
+        flags=re.S,
     )
     text = text.replace('id="', f'id="{name}-').replace("url(#", f"url(#{name}-")
     text = text.replace('xlink:href="#', f'href="#{name}-')
@@ -74,7 +80,12 @@ def accuracies(rows):
         axes.set_xlabel("accuracy, with its 95 % interval")
         axes.grid(axis="x", alpha=0.25)
 
-    return chart("accuracy", draw, (6.4, 0.9 + 0.5 * len(rows)))
+    return chart(
+        "accuracy",
+        "Accuracy of each model with its interval; the table below has the figures",
+        draw,
+        (6.4, 0.9 + 0.5 * len(rows)),
+    )
 
 
 def calibration(curves):
@@ -91,7 +102,9 @@ def calibration(curves):
             axes.errorbar(sure, right, spans, marker="o", capsize=2, color=COLOURS[role], label=role)
         axes.set(xlabel="how sure the answers are", ylabel="share that is right")
 
-    return chart("calibration", draw)
+    return chart(
+        "calibration", "How often answers are right, by how sure they are, for teacher and student", draw
+    )
 
 
 def coverage(rows, roles):
@@ -108,7 +121,7 @@ def coverage(rows, roles):
         axes.set(xlabel="share of the texts, the surest first", ylabel="accuracy on them")
         axes.grid(alpha=0.25)
 
-    return chart("coverage", draw)
+    return chart("coverage", "Accuracy on the surest part of the texts, for teacher and student", draw)
 
 
 def confidence(rows, roles):
@@ -121,7 +134,7 @@ def confidence(rows, roles):
         axes.set(xlabel="how sure the answer is", ylabel="texts")
         axes.set_ylim(bottom=0)
 
-    return chart("confidence", draw)
+    return chart("confidence", "How many texts are answered how surely, for teacher and student", draw)
 
 
 def training(rows):
@@ -137,4 +150,4 @@ def training(rows):
                 axes.plot(*zip(*found, strict=True), color=COLOURS[colour], label=title)
         axes.set(xlabel="step", ylabel="loss")
 
-    return chart("training", draw)
+    return chart("training", "The student's loss by step", draw)

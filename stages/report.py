@@ -243,7 +243,8 @@ def main(argv=None):
     learned = read_table(args.data / "train.parquet", ["split", "weight", "source"])
     learned = learned.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))
     sources = learned["source"].to_pylist()
-    mistakes = read_table(args.data / "mistakes.parquet").slice(0, MISTAKES).to_pylist()
+    mistakes = read_table(args.data / "mistakes.parquet")  # of teacher or student, the student's surest first
+    mistakes = mistakes.filter(pc.not_equal(mistakes["student"], mistakes["gold"])).slice(0, MISTAKES)
     show = values.report.show_texts
     made_by = about(args.data / "student_test.parquet")["model"]["versions"]
     shipped_by = about(args.data / "onnx_test.parquet")["model"]["versions"]
@@ -281,7 +282,9 @@ def main(argv=None):
         if metrics["n"]
         else [],
         "speeds": speeds(timings),
-        "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes] if show else [],
+        "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes.to_pylist()]
+        if show
+        else [],
         "review": read_text_rows(args.data / "review.csv") if show else [],
         "made": f"Made with {versions}.",
         "parameters": yaml.safe_dump(

@@ -89,8 +89,12 @@ def write(values, gold=True, names=("negative", "positive")):
             {"id": columns["id"], "probabilities": columns["probabilities"], "labels": labels}
         )
         tables.write_table(Path(f"data/{who}_test.parquet"), answered, model={"versions": {package: "1.2.3"}})
-    wrong = {name: pa.array([HOSTILE]) for name in ("id", "text", "gold", "teacher", "student")}
-    wrong["confidence"] = pa.array([0.97], pa.float32())
+    # the student is right about the first
+    wrong = {
+        name: pa.array(["rightly answered", HOSTILE]) for name in ("id", "text", "gold", "teacher", "student")
+    }
+    wrong["gold"] = pa.array(["rightly answered", "of people"])
+    wrong["confidence"] = pa.array([0.99, 0.97], pa.float32())
     tables.write_table(Path("data/mistakes.parquet"), pa.table(wrong))
     quoted = HOSTILE.replace('"', '""')
     Path("data/review.csv").write_text(
@@ -152,7 +156,8 @@ def test_a_text_is_never_more_than_text(folder):
     write(folder, names=("<b>bold</b>", 'say "no", twice'))
     page, (text, *_) = make()
     assert HOSTILE not in text and "<b>bold" not in text
-    assert "".join(page.words).count(HOSTILE) == 5  # a mistake's text, gold and answers, and one to review
+    assert "".join(page.words).count(HOSTILE) == 4  # a mistake's text and answers, and one to review
+    assert "rightly answered" not in text
     assert [tag for tag, _ in page.tags].count("script") == 1
     assert 'say "no", twice' in [attributes.get("value") for _, attributes in page.tags]
 
@@ -226,6 +231,10 @@ def test_a_chart_takes_the_page_s_colours():
     found = charts.coverage(
         [{"coverage": 0.5, "teacher": 0.9}, {"coverage": 1.0, "teacher": 0.8}], ["teacher"]
     )
-    assert found.startswith("<svg viewBox=") and found.endswith("</svg>")
+    assert (
+        found.startswith("<svg viewBox=")
+        and 'role="img" aria-label="' in found[:120]
+        and found.endswith("</svg>")
+    )
     assert "var(--teacher)" in found and "currentColor" in found
     assert not any(colour in found for colour in charts.COLOURS.values())
