@@ -193,8 +193,8 @@ def test_waits_as_long_as_the_server_says(tmp_path, server):
     asked = teacher(tmp_path, server.url, concurrency=2)
     asked.spans(["one town", "two towns", "three towns"])
     times = [at for at, *_ in server.requests]
-    # one was under way when the server said so; nobody asks before the second is over
-    assert sum(at - times[1] < 0.95 for at in times[1:]) <= 2
+    # some may be under way until the client has read what the server said; then nobody asks for a second
+    assert not any(0.5 < at - times[1] < 0.95 for at in times)
     assert times[-1] - times[1] >= 0.95
 
 
