@@ -151,12 +151,13 @@ def from_parquet(path, column):
 
     row = 0
     try:
-        with tempfile.TemporaryFile() as plain:
+        with tempfile.NamedTemporaryFile() as plain:
             source = path
             if path.suffix == ".gz" or path == STANDARD_INPUT:  # parquet is read from its end
                 with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
                     shutil.copyfileobj(file, plain)
-                source = plain
+                plain.flush()
+                source = plain.name  # not the file object: pyarrow's threads would read it as Python
             file = pq.ParquetFile(source)
             check_columns(path, file.schema_arrow.names, [column])
             for batch in file.iter_batches(BATCH_ROWS, columns=[column]):

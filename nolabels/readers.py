@@ -262,12 +262,13 @@ def read_parquet(path, wanted, columns):
 
     row = 0
     try:
-        with tempfile.TemporaryFile() as plain:
+        with tempfile.NamedTemporaryFile() as plain:
             source = path
             if path.suffix == ".gz":  # parquet is read from its end, gzip is not
                 with gzip.open(path, "rb") as file:
                     shutil.copyfileobj(file, plain)
-                source = plain
+                plain.flush()
+                source = plain.name  # not the file object: see AnswerStore.load
             file = pq.ParquetFile(source)
             check_columns(path, file.schema_arrow.names, wanted)
             kind = file.schema_arrow.field(wanted[0]).type

@@ -101,7 +101,10 @@ class AnswerStore:
             say(f"score: {path} is damaged; its answers are asked again")
             path.unlink()
             return None
-        return pq.read_table(pa.BufferReader(content))
+        # in this thread alone: one of pyarrow's own that still holds Python's bytes while the process
+        # ends aborts it (apache/arrow issue 34314)
+        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        return file.read(use_threads=False)
 
     def write(self, keys, templates, words, answers):
         """One part: answers (teachers.Answers) of some texts to some templates and class words."""

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -189,3 +191,22 @@ def test_answers_come_back_by_value(tmp_path):
     assert not known.there[:, 1].any()
     ((texts, templates, words),) = known.missing()
     assert texts.tolist() == [0, 1] and templates.tolist() == [0, 1] and words.tolist() == [0, 1, 2]
+
+
+def test_reading_starts_no_threads(tmp_path):
+    """A thread of pyarrow that still holds bytes of Python's while the process ends aborts it."""
+    store = AnswerStore(tmp_path, ASKER)
+    keys = np.array([answer_key(text) for _, text in tiny.sentences(50)], "S16")
+    answers = Counting().ask(["a"] * len(keys), ["template"], ["one", "two"])
+    store.write(keys, ["template"], ["one", "two"], answers)
+    script = f"""
+import os, numpy, pyarrow
+from nolabels.store import AnswerStore
+before = len(os.listdir("/proc/self/task"))
+known = AnswerStore({str(tmp_path)!r}, {ASKER!r}).read(numpy.array({keys.tolist()!r}, "S16"), ["template"], ["one"])
+print(int(known.there.sum()), len(os.listdir("/proc/self/task")) - before)
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.split() == [str(len(keys)), "0"]
