@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from nolabels import models, params, speed, teachers
-from nolabels.calibration import log_softmax
-from nolabels.fitting import fit, read_pool
+from nolabels.calibration import fit_temperature, log_softmax
+from nolabels.fitting import fit, mean, read_pool, read_temperature
 from nolabels.labels import decide, margins, one_hot, surest
 from nolabels.stage import arguments, progress, run, say
 from nolabels.statistics import shares
@@ -26,19 +26,24 @@ PASS_SCORES = 16  # scores (texts x classes) to a forward pass: bounds the memor
 VALID_TEXTS = 500  # texts of the valid split that the figures are made of; a pool stands in random order
 
 
-def labels(scores, train, values):
+def labels(scores, train, values, temperature=None):
     """What the round before says of N texts (N x T x K scores, N bool: which are of the train split).
 
-    Returns the classes to learn (N x K float32, sum 1), which texts to learn from (N bool), and which
-    are of a class at all (N bool; with task.reject some are of none).
+    temperature: see fitting.fit. Returns the Fit, the likeliest class and the probabilities (each N x K
+    float32, sum 1), which texts to learn from (N bool), and which are of a class at all (N bool; with
+    task.reject some are of none).
     """
     task, classes = values.task, len(values.task.names)
-    probabilities = fit(scores[train], values).probabilities(scores, task)
+    fitted = fit(scores[train], values, temperature)
+    probabilities = fitted.probabilities(scores, task)
     answers = decide(probabilities, task)[:, :classes]
     known = answers.any(1)
     keep = surest(answers, margins(probabilities, task), train & known, values.adapt.coverage)
-    wanted = answers if values.adapt.targets == "hard" else probabilities[:, :classes]
-    return (wanted / wanted.sum(1, keepdims=True).clip(1e-9)).astype(np.float32), keep, known
+    hard, soft = (
+        (given / given.sum(1, keepdims=True).clip(1e-9)).astype(np.float32)
+        for given in (answers, probabilities[:, :classes])
+    )
+    return fitted, hard, soft, keep, known
 
 
 def draws(texts, templates, settings):
@@ -130,7 +135,9 @@ def main(argv=None):
 
     pool, scores = read_pool(args.pool, args.pool_scores, values.task, ["id", "text", "split"])
     split, texts = np.array(pool["split"].to_pylist()), np.array(pool["text"].to_pylist(), object)
-    wanted, keep, known = labels(scores, split == "train", values)
+    before = labels(scores, split == "train", values, read_temperature(args.pool_scores))
+    fitted, hard, soft, keep, known = before
+    wanted = hard if settings.targets == "hard" else soft
     valid = np.flatnonzero((split == "valid") & known)[:VALID_TEXTS]
 
     models.versions("torch", "transformers")
@@ -167,6 +174,9 @@ def main(argv=None):
         # before: the round before, whose calibrated answers the labels are; after: this one
         found = {"before": figures(scores[valid], wanted[valid]), "after": figures(after, wanted[valid])}
         metrics |= {name: {when: found[when][name] for when in found} for name in found["before"]}
+        # it has learned to be sure: how sure it may be, the round before says of texts it has not learned
+        metrics["temperature"] = fit_temperature(mean(after, fitted.weights), soft[valid], fitted.prior)
+        write_json(args.adapted / models.TEMPERATURE, {"temperature": metrics["temperature"]})
     write_json(args.metrics, metrics)
 
 

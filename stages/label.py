@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params
-from nolabels.fitting import fit, read_pool, read_scores, untouched
+from nolabels.fitting import fit, read_pool, read_scores, read_temperature, untouched
 from nolabels.labels import certainty, decide, to_column
 from nolabels.stage import arguments, run, say
 from nolabels.statistics import shares
@@ -54,7 +54,7 @@ def main(argv=None):
     split = np.array(pool["split"].to_pylist())
     test_ids, test_scores = read_scores(args.test_scores, task)
 
-    fitted = fit(scores[split == "train"], values)
+    fitted = fit(scores[split == "train"], values, read_temperature(args.pool_scores))
     plain = replace(untouched(scores), reject=fitted.reject)
     pool_p, test_p = (fitted.probabilities(given, task) for given in (scores, test_scores))
     pool_raw, test_raw = (plain.probabilities(given, task) for given in (scores, test_scores))

@@ -161,6 +161,8 @@ def main(argv=None):
         "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
         | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None},
     }
+    if temperature := models.own_temperature(args.teacher):
+        about["model"]["temperature"] = temperature
     write_scores(args.out, table["id"].combine_chunks(), known, about)
 
 

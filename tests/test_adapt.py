@@ -9,7 +9,8 @@ import pytest
 import torch
 import yaml
 
-from nolabels import params, tables, teachers
+from nolabels import models, params, tables, teachers
+from nolabels.fitting import fit, read_temperature
 from nolabels.stage import UserError
 from nolabels.texts import text_id
 from stages import adapt
@@ -120,6 +121,9 @@ def test_the_teacher_learns_its_labels_and_can_be_asked(place, family, targets):
     assert found["agreement"]["after"] > 0.9 > untaught["agreement"]
     assert found["confidence"]["after"] > untaught["confidence"]
     assert found["agreement"]["before"] == 1  # the scores know the ratings
+    # it is sure of all, and knows by how much too sure
+    assert models.own_temperature(Path("rounds/1")) == found["temperature"] > 0
+    assert models.own_temperature(model) is None
     # the folder is a teacher's, and its figures are those of its answers
     again = adapt.figures(load(Path("rounds/1")).ask(*asked).scores, right)
     assert again["agreement"] == found["agreement"]["after"]
@@ -167,8 +171,9 @@ def test_labels_are_those_of_label_and_the_surest_of_each_class_are_learned(plac
     values = params.load()
     scores = np.stack([-RATINGS, RATINGS + 3], 1)[:, None]
     train = np.arange(120) >= 24
-    wanted, keep, known = adapt.labels(scores, train, values)
+    _, wanted, soft, keep, known = adapt.labels(scores, train, values)
     assert known.all() and set(wanted.ravel()) == {0, 1}
+    assert (soft.argmax(1) == wanted.argmax(1)).all() and 0 < soft.min() < soft.max() < 1
     assert not keep[~train].any()
     for number in (0, 1):
         members = np.flatnonzero(train & (wanted[:, number] == 1))
@@ -186,7 +191,7 @@ def test_texts_of_none_of_the_classes_are_not_learned(place):
     scores = draw.normal(0, 0.3, (300, 1, 2))
     side = draw.integers(0, 2, 200)
     scores[np.arange(200), 0, side] += 8  # the last 100 are far from either class
-    wanted, keep, known = adapt.labels(scores, np.ones(300, bool), params.load())
+    _, wanted, _, keep, known = adapt.labels(scores, np.ones(300, bool), params.load())
     assert known[:200].mean() > 0.95 and known[200:].mean() < 0.05
     assert (keep == known).all() and (wanted[:200].argmax(1) == side).mean() > 0.95
 
@@ -218,6 +223,15 @@ def test_a_model_of_another_kind_is_refused(place, base_folder):
     assert not Path("rounds").exists()
 
 
+def test_a_round_s_own_temperature_holds_where_it_is_asked_of_the_pool(place):
+    scores = np.random.default_rng(0).normal(size=(300, 2, 2)) + [0.0, 1.0]
+    values = params.load()
+    assert fit(scores, values, 3.0).temperature.tolist() == [3.0, 3.0]
+    assert fit(scores, values).temperature[0] != 3.0
+    given = values.model_copy(update={"label": values.label.model_copy(update={"temperature": 2.0})})
+    assert fit(scores, given, 3.0).temperature.tolist() == [2.0, 2.0]
+
+
 @pytest.mark.slow
 @pytest.mark.thorough
 def test_a_round_runs_and_going_back_asks_nobody(project):
@@ -227,6 +241,9 @@ def test_a_round_runs_and_going_back_asks_nobody(project):
     assert stages_of(printed) == ["adapt@1", "rescore@1", "label"]
     learned = project.read("data/labeled.parquet")
     assert learned != before
+    temperature = json.loads(project.read("metrics/round_1.json"))["temperature"]
+    assert read_temperature(project.root / "data/scores/1/pool.parquet") == temperature
+    assert json.loads(project.read("metrics/label.json"))["temperature"] == temperature
     changed = {line[3:] for line in project.git("status", "--porcelain").splitlines()}
     assert changed <= {"dvc.lock", "params.yaml", "metrics/speed.json"}
     with project.params() as values:
