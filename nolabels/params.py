@@ -433,10 +433,18 @@ class Served(Section):
     key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
 
 
+def without_keys(place):
+    """An address without a user or a password: those would stand in every log."""
+    if "://" in place and "@" in place.split("://")[1].split("/")[0]:
+        raise ValueError("must be an address without user and password, which come from the environment")
+    return place
+
+
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
     threads: Annotated[int, Field(ge=0)]
-    store: Text
+    store: Annotated[Text, AfterValidator(without_keys)]
+    max_minutes: Annotated[Float, Field(gt=0)] | None
     endpoint: Served | None = None
 
 

@@ -3,34 +3,152 @@
 DVC deletes a stage's outs before it runs, so answers that cost hours cannot live there. The store
 is a folder per asker (everything that decides an answer but the question: teacher, precision, cut),
 of parts that are written whole or not at all. A part is named by the checksum of its bytes, so one
-that a disk has damaged is noticed, thrown away and asked again.
+that a disk has damaged is noticed, thrown away and asked again, and two that write to one store never
+write to one file. It lies on a disk, or at any address that fsspec knows (s3://…), for a team.
 """
 
 import fcntl
 import hashlib
 import json
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nolabels.stage import say
+from nolabels.stage import UserError, say
+
+ABOUT = "about.json"
+AT_A_TIME = 64  # parts that are read from an address at once
 
 
 def place(folder):
-    """The store's folder: runtime.store, which where it is relative starts at the project's root.
+    """The store's place: runtime.store, an address, or a folder, which starts at the project's root.
 
     DVC runs an experiment of a queue in a temporary copy of the project and says in $DVC_ROOT where the
     project is, so that all experiments know what any of them has asked.
     """
-    return Path(os.environ.get("DVC_ROOT", ""), folder)
+    return folder if "://" in str(folder) else Path(os.environ.get("DVC_ROOT", ""), folder)
+
+
+def open_folder(root, name=""):
+    """A folder of the store to read from and write to. Raises UserError where it cannot be reached."""
+    return RemoteFolder(root, name) if "://" in str(root) else LocalFolder(Path(root, name))
+
+
+class LocalFolder:
+    """Files of one folder of a disk."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __str__(self):
+        return str(self.path)
+
+    def names(self):
+        """Of the files, and of the folders with a / behind, in order."""
+        if not self.path.exists():
+            return []
+        return sorted(f"{item.name}/" if item.is_dir() else item.name for item in self.path.iterdir())
+
+    def read(self, names):
+        """Yields (name, content) of some of the files."""
+        for name in names:
+            yield name, (self.path / name).read_bytes()
+
+    def write(self, name, content):
+        """Whole or not at all, and waits until the disk has it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        partial = self.path / f".{name}.{os.getpid()}"
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path / name)
+
+    def remove(self, name):
+        (self.path / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self):
+        """Holds the folder's lock: of two runs that need the same answers, one asks, one waits."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                say(
+                    f"score: another run is asking this teacher; waiting for its answers ({self.path.name[:8]})"
+                )
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class RemoteFolder:
+    """The same at an address that fsspec knows. Keys come from the environment, as each service has it.
+
+    Nothing can be locked there: two runs at once may ask the same, and both answers are kept.
+    """
+
+    def __init__(self, root, name):
+        from fsspec.core import url_to_fs
+
+        self.address, self.made = f"{root.rstrip('/')}/{name}".rstrip("/"), False
+        with self.one_line():
+            self.files, self.path = url_to_fs(self.address)
+
+    def __str__(self):
+        return self.address
+
+    @contextmanager
+    def one_line(self):
+        try:
+            yield
+        except Exception as error:  # each service has errors of its own, without a common ancestor
+            found = f"{type(error).__name__}: {error}"
+            raise UserError(f"runtime.store: {self.address} must be reachable, found {found}") from error
+
+    def names(self):
+        with self.one_line():
+            try:
+                found = self.files.ls(self.path, detail=True, refresh=True)  # others write there too
+            except FileNotFoundError:  # where there are no folders, one without files is not there
+                return []
+        return sorted(
+            item["name"].rstrip("/").rpartition("/")[2] + ("/" if item["type"] == "directory" else "")
+            for item in found
+            if item["name"].rstrip("/") != self.path.rstrip("/")
+        )
+
+    def read(self, names):
+        for start in range(0, len(names), AT_A_TIME):
+            paths = {f"{self.path}/{name}": name for name in names[start : start + AT_A_TIME]}
+            with self.one_line():
+                contents = self.files.cat(list(paths))
+            for path, content in contents.items():
+                yield paths[path], content
+
+    def write(self, name, content):
+        with self.one_line():
+            if not self.made:
+                with suppress(FileExistsError):
+                    self.files.mkdir(self.path, create_parents=False)  # a bucket is not made by mistake
+                self.made = True
+            self.files.pipe_file(f"{self.path}/{name}", content)
+
+    def remove(self, name):
+        with self.one_line():
+            self.files.rm_file(f"{self.path}/{name}")
+
+    @contextmanager
+    def locked(self):
+        yield
 
 
 class AnswerStore:
-    """Answers of one asker under `root`.
+    """Answers of one asker under `root`, a path or an address.
 
     asker: JSON-able facts that decide an answer (kind, teacher sha256, precision, max_tokens).
     An answer belongs to the exact text, the template and the words of the class, each by value: a
@@ -39,32 +157,21 @@ class AnswerStore:
 
     def __init__(self, root, asker):
         name = hashlib.sha256(canonical(asker).encode()).hexdigest()[:32]
-        self.folder = Path(root, name)
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder = open_folder(root, name)
         self.asker = asker
 
-    @contextmanager
     def locked(self):
-        """Holds the asker's lock: of two runs that need the same answers, one asks, one waits."""
-        with (self.folder / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(
-                    f"score: another run is asking this teacher; waiting for its answers ({self.folder.name[:8]})"
-                )
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        """Context manager: as long as it holds, no other run asks this teacher (on a disk)."""
+        return self.folder.locked()
 
     def facts(self):
         """What `remember` kept about the asker; {} where nothing is known yet."""
-        path = self.folder / "about.json"
-        return json.loads(path.read_text(encoding="utf-8"))["facts"] if path.exists() else {}
+        return facts_of(self.folder).get("facts", {})
 
     def remember(self, **facts):
         """Keeps facts that only a loaded teacher knows, such as its number of parameters."""
         content = {"asker": self.asker, "facts": self.facts() | facts}
-        self.put("about.json", json.dumps(content, indent=2, sort_keys=True).encode())
+        self.folder.write(ABOUT, json.dumps(content, indent=2, sort_keys=True).encode())
 
     def read(self, keys, templates, words):
         """What is known of N texts, T templates and K class words -> Known.
@@ -78,10 +185,7 @@ class AnswerStore:
         ordered = keys[order]
         template_index = {template: number for number, template in enumerate(templates)}
         word_index = {word: number for number, word in enumerate(words)}
-        for path in sorted(self.folder.glob("*.parquet")):
-            part = self.load(path)
-            if part is None:
-                continue
+        for part in self.parts():
             about = json.loads(part.schema.metadata[b"about"])
             shared_t = [
                 (template_index[t], i) for i, t in enumerate(about["templates"]) if t in template_index
@@ -95,16 +199,18 @@ class AnswerStore:
             known.fill(order[place[hits]], hits, part, shared_t, shared_k)
         return known
 
-    def load(self, path):
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest()[:32] != path.stem:
-            say(f"score: {path} is damaged; its answers are asked again")
-            path.unlink()
-            return None
-        # in this thread alone: one of pyarrow's own that still holds Python's bytes while the process
-        # ends aborts it (apache/arrow issue 34314)
-        file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
-        return file.read(use_threads=False)
+    def parts(self):
+        """Yields the parts, tables as `write` made them; one that is damaged is thrown away."""
+        names = [name for name in self.folder.names() if is_part(name)]
+        for name, content in self.folder.read(names):
+            if hashlib.sha256(content).hexdigest()[:32] != Path(name).stem:
+                say(f"score: {self.folder}/{name} is damaged; its answers are asked again")
+                self.folder.remove(name)
+                continue
+            # in this thread alone: one of pyarrow's own that still holds Python's bytes while the process
+            # ends aborts it (apache/arrow issue 34314)
+            file = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+            yield file.read(use_threads=False)
 
     def write(self, keys, templates, words, answers):
         """One part: answers (teachers.Answers) of some texts to some templates and class words."""
@@ -123,16 +229,19 @@ class AnswerStore:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         content = sink.getvalue().to_pybytes()
-        self.put(f"{hashlib.sha256(content).hexdigest()[:32]}.parquet", content)
+        self.folder.write(f"{hashlib.sha256(content).hexdigest()[:32]}.parquet", content)
 
-    def put(self, name, content):
-        """Writes a file whole or not at all, and waits until the disk has it."""
-        partial = self.folder / f".{name}.{os.getpid()}"
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.folder / name)
+
+def is_part(name):
+    return name.endswith(".parquet") and not name.startswith(".")
+
+
+def facts_of(folder):
+    """What stands in a folder about its asker: {asker, facts}, or {} where nothing is known yet."""
+    if ABOUT not in folder.names():
+        return {}
+    ((_, content),) = folder.read([ABOUT])
+    return json.loads(content)
 
 
 class Known:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import models, params, speed, teachers
-from nolabels.stage import arguments, progress, run, say
+from nolabels.stage import UserError, arguments, progress, run, say
 from nolabels.store import AnswerStore, canonical, parts, place
 from nolabels.tables import fixed, read_table, scores_schema, table_writer
 from nolabels.texts import answer_key
@@ -22,11 +22,12 @@ PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work sta
 CHUNK_TEXTS = 16_384  # texts to a row group of the out
 
 
-def ask(store, teacher, texts, keys, templates, words, missing):
+def ask(store, teacher, texts, keys, templates, words, missing, max_minutes):
     """Asks what is missing, part by part, each kept in the store before the next is asked.
 
     texts: N; keys: their answer keys; templates: params.Template; missing: see Known.missing.
-    Returns questions (texts x templates) asked and the seconds they took.
+    Returns questions (texts x templates) asked and the seconds they took. Raises UserError where more than
+    max_minutes (or None) have gone by before all are asked.
     """
     kind = store.asker["kind"]
     lengths = np.array([len(text) for text in texts])
@@ -38,14 +39,20 @@ def ask(store, teacher, texts, keys, templates, words, missing):
         teacher.ask([texts[row] for row in probe], templates, words)
         rate = len(probe) * len(templates) / (time.perf_counter() - started)
         say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
-    started = time.perf_counter()
+    started, asked_so_far = time.perf_counter(), 0
     with progress(total, "question") as bar:
         for rows, asked, classes in missing:
             some = [templates[index] for index in asked]
             some_words = [words[index] for index in classes]
             for part in parts(rows, lengths, teachers.PART_TEXTS[kind]):
+                if max_minutes is not None and time.perf_counter() - started > 60 * max_minutes:
+                    raise UserError(
+                        f"runtime.max_minutes: {max_minutes:g} have gone by; {asked_so_far} of {total} questions "
+                        "are answered and kept, the next dvc repro goes on from there"
+                    )
                 answers = teacher.ask([texts[row] for row in part], some, some_words)
                 store.write(keys[part], [spelled(template) for template in some], some_words, answers)
+                asked_so_far += len(part) * len(asked)
                 bar.update(len(part) * len(asked))
     return total, time.perf_counter() - started
 
@@ -149,7 +156,9 @@ def main(argv=None):
                 descriptions=descriptions,
             )
             store.remember(parameters=teacher.parameters)
-            asked, seconds = ask(store, teacher, texts, keys, score.templates, words, missing)
+            asked, seconds = ask(
+                store, teacher, texts, keys, score.templates, words, missing, values.runtime.max_minutes
+            )
             speed.record(f"score_{name}", asked / len(spelling), seconds, questions=asked)
             say(f"score: {name}: asked {asked} questions in {clock(seconds)}, {asked / seconds:.1f} a second")
             known = store.read(keys, spelling, words)

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from nolabels import teachers
+from nolabels.stage import UserError
 from nolabels.store import AnswerStore, parts
 from nolabels.tables import POOL, write_table
 from nolabels.teachers import Answers
@@ -201,6 +202,7 @@ def test_reading_starts_no_threads(tmp_path):
     store.write(keys, ["template"], ["one", "two"], answers)
     script = f"""
 import os, numpy, pyarrow
+from nolabels.stage import UserError
 from nolabels.store import AnswerStore
 before = len(os.listdir("/proc/self/task"))
 known = AnswerStore({str(tmp_path)!r}, {ASKER!r}).read(numpy.array({keys.tolist()!r}, "S16"), ["template"], ["one"])
@@ -210,3 +212,99 @@ print(int(known.there.sum()), len(os.listdir("/proc/self/task")) - before)
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     ).stdout
     assert printed.split() == [str(len(keys)), "0"]
+
+
+def test_a_limit_of_minutes_keeps_what_is_answered_and_the_next_run_goes_on(asking, capsys, tmp_path):
+    whole = asking(500, Counting())
+    (tmp_path / ".work").rename(tmp_path / "before")
+
+    class Slow(Counting):
+        def ask(self, *questions):
+            time.sleep(0.2)
+            return super().ask(*questions)
+
+    with pytest.raises(UserError) as error:
+        asking(500, Slow(), lambda params: params["runtime"].update(max_minutes=0.005))
+    found = re.fullmatch(
+        r"runtime\.max_minutes: 0\.005 have gone by; (512|1024) of 2000 questions are answered and kept, "
+        r"the next dvc repro goes on from there",
+        str(error.value),
+    )
+    capsys.readouterr()
+    assert asking(500, Counting(), lambda params: params["runtime"].update(max_minutes=None)) == whole
+    assert f"{found[1]} known, {2000 - int(found[1])} to ask" in capsys.readouterr().out
+
+
+@pytest.fixture
+def bucket(monkeypatch):
+    """s3://team on a server of moto's, over loopback."""
+    import boto3
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*server.get_host_and_port()))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "very-secret")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="team")
+    s3fs.S3FileSystem.clear_instance_cache()  # of another test's server
+    yield client
+    server.stop()
+
+
+def at(place):
+    return lambda params: params["runtime"].update(store=place)
+
+
+def test_a_store_at_an_address_holds_what_one_on_a_disk_holds(asking, bucket, capsys, tmp_path):
+    whole = asking(300, Counting())
+    capsys.readouterr()
+    assert asking(300, Counting(), at("s3://team/answers")) == whole
+    assert "0 known, 1200 to ask" in capsys.readouterr().out
+    listed = bucket.list_objects_v2(Bucket="team")["Contents"]
+    kept = {item["Key"].rpartition("/")[2] for item in listed}
+    assert kept == {name for name, _ in files(tmp_path)} | {"about.json"}
+    # a colleague, with more texts
+    (tmp_path / ".work").rename(tmp_path / "before")
+    assert asking(300, Counting()) == whole
+    assert "1200 known, 0 to ask" in capsys.readouterr().out
+    asking(360, Counting())
+    printed = capsys.readouterr().out
+    assert "1200 known, 240 to ask" in printed and "secret" not in printed
+    assert not (tmp_path / ".work/answers").exists()
+
+
+def test_a_damaged_part_at_an_address_is_asked_again(asking, bucket, capsys):
+    whole = asking(300, Counting(), at("s3://team/answers"))
+    key = next(
+        item["Key"]
+        for item in bucket.list_objects_v2(Bucket="team")["Contents"]
+        if item["Key"].endswith(".parquet")
+    )
+    bucket.put_object(Bucket="team", Key=key, Body=b"PAR1 and no more")
+    capsys.readouterr()
+    assert asking(300, Counting()) == whole
+    assert f"s3://team/{key.removeprefix('team/')} is damaged" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        (
+            "s3://nobody/answers",
+            r"runtime\.store: s3://nobody/answers/[0-9a-f]{32} must be reachable, found .*bucket.*",
+        ),
+        (
+            "nowhere://team/answers",
+            r"runtime\.store: nowhere://.* must be reachable, found ValueError: .*nowhere",
+        ),
+    ],
+    ids=["no bucket", "no protocol"],
+)
+def test_an_address_that_cannot_be_reached_is_one_line(asking, bucket, place, message):
+    with pytest.raises(UserError) as error:
+        asking(60, Counting(), at(place))
+    assert re.fullmatch(message, str(error.value)), str(error.value)
