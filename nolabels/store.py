@@ -312,6 +312,11 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+def spelled(template):
+    """A params.Template as the store knows it: what is asked, whatever its place in the list."""
+    return canonical(template.model_dump(exclude_none=True))
+
+
 def rows_of(array):
     """N x ... numbers -> a fixed-size list column of N rows."""
     flat = np.ascontiguousarray(array).reshape(-1)

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from nolabels import models, params, speed, teachers
 from nolabels.stage import UserError, arguments, progress, run, say
-from nolabels.store import AnswerStore, canonical, parts, place
+from nolabels.store import AnswerStore, parts, place, spelled
 from nolabels.tables import fixed, read_table, scores_schema, table_writer
 from nolabels.texts import answer_key
 
@@ -62,11 +62,6 @@ def middle(rows, lengths):
     order = rows[np.argsort(lengths[rows], kind="stable")]
     start = max(0, (len(order) - PROBE_TEXTS) // 2)
     return order[start : start + PROBE_TEXTS]
-
-
-def spelled(template):
-    """A template as the store knows it: what is asked, whatever its place in the list."""
-    return canonical(template.model_dump(exclude_none=True))
 
 
 def clock(seconds):

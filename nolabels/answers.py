@@ -1,0 +1,154 @@
+"""What the answer store holds, and what of it no params file in the history of Git asks for.
+
+usage: python -m nolabels.answers            a line for each teacher that was asked
+       python -m nolabels.answers --prune    removes parts that no params.yaml and no preset would read, of any
+                                             commit of any branch, tag or experiment, or in the workspace
+
+A part is kept where any of its templates together with any of its class words is asked for in the same way (kind
+of teacher, length of a reading). Which teacher gave an answer is not compared: params files name a teacher by
+where it comes from, the store by its weights.
+"""
+
+import json
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from pydantic import ValidationError
+
+from nolabels import params
+from nolabels.stage import UserError, arguments, run, say
+from nolabels.store import canonical, facts_of, is_part, open_folder, place, spelled
+
+WAY = (
+    "kind",
+    "max_tokens",
+    "long_text",
+    "overlap",
+)  # of asking: what decides an answer and stands in params files
+FILES = ("params.yaml", "presets/*.yaml")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of the store. way: values of WAY as JSON; size: in bytes."""
+
+    name: str
+    way: str
+    templates: tuple
+    words: tuple
+    texts: int
+    size: int
+
+
+def parts_of(folder):
+    """The Parts of a teacher's folder; a file that is no table is left to `score`, which notices."""
+    asker = facts_of(folder).get("asker", {})
+    way = canonical([asker.get(key) for key in WAY])
+    for name, content in folder.read([name for name in folder.names() if is_part(name)]):
+        try:
+            meta = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
+        except pa.ArrowInvalid:
+            continue
+        about = json.loads(meta.schema_arrow.metadata[b"about"])
+        yield Part(
+            name, way, tuple(about["templates"]), tuple(about["words"]), meta.metadata.num_rows, len(content)
+        )
+
+
+def asked_for(text):
+    """{way: {(template, words)}} that a params file (its text) asks for. Raises ValueError where it is none."""
+    try:
+        values = yaml.safe_load(text)
+        score = values["score"]
+        templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
+        words = [str(item["words"]) for item in values["task"]["classes"]]
+        way = canonical([score.get(key) for key in WAY])
+    except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(str(error).splitlines()[0]) from error
+    return {way: {(template, word) for template in templates for word in words}}
+
+
+def history():
+    """Yields (where, text) of every params file of every commit, and of the workspace; each text once."""
+
+    def git(*words):
+        result = subprocess.run(["git", *words], capture_output=True, text=True)
+        if result.returncode:
+            raise UserError(f"git {words[0]}: must work here, found {result.stderr.strip() or 'an error'}")
+        return result.stdout
+
+    if git("rev-parse", "--is-shallow-repository").strip() == "true":
+        raise UserError("git: must hold the whole history, found a shallow clone; git fetch --unshallow")
+    seen = set()
+    # what DVC's experiments are is below refs/exps, which --all walks too
+    for commit in git("rev-list", "--all").split():
+        for line in git("ls-tree", "-r", commit, "--", "params.yaml", "presets").splitlines():
+            about, path = line.split("\t", 1)
+            blob = about.split()[2]
+            if path.endswith(".yaml") and blob not in seen:
+                seen.add(blob)
+                yield f"{commit[:7]}:{path}", git("cat-file", "blob", blob)
+    for pattern in FILES:
+        for path in sorted(Path().glob(pattern)):
+            yield str(path), path.read_text(encoding="utf-8")
+
+
+def wanted():
+    """{way: {(template, words)}} that any params file asks for."""
+    found = {}
+    for where, text in history():
+        try:
+            for way, pairs in asked_for(text).items():
+                found.setdefault(way, set()).update(pairs)
+        except ValueError as error:
+            say(f"answers: {where} is passed over, it is no params file of this version ({error})")
+    return found
+
+
+def describe(folder, parts):
+    """One line: who was asked, and how much is kept."""
+    asker = facts_of(folder).get("asker", {})
+    templates = {template for part in parts for template in part.templates}
+    words = {word for part in parts for word in part.words}
+    answers = sum(part.texts * len(part.templates) * len(part.words) for part in parts)
+    size = sum(part.size for part in parts) / 1e6
+    return (
+        f"{asker.get('kind', 'unknown')}  teacher {str(asker.get('teacher', ''))[:8]}  {asker.get('precision', '')}  "
+        f"{len(parts)} parts  {len(templates)} templates  {len(words)} class words  {answers} answers  {size:.1f} MB"
+    )
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument("--prune", action="store_true", help="remove what no params file asks for")
+    args = parser.parse_args(argv)
+    root = place(params.load().runtime.store)
+    names = [name.rstrip("/") for name in open_folder(root).names() if name.endswith("/")]
+    asked = wanted() if args.prune else {}
+    removed = freed = 0
+    for name in names:
+        folder = open_folder(root, name)
+        parts = list(parts_of(folder))
+        if parts:
+            say(describe(folder, parts))
+        if not args.prune:
+            continue
+        with folder.locked():
+            for part in parts:
+                pairs = asked.get(part.way, set())
+                if any((template, word) in pairs for template in part.templates for word in part.words):
+                    continue
+                folder.remove(part.name)
+                removed, freed = removed + 1, freed + part.size
+    if not names:
+        say(f"answers: {root} holds none")
+    if args.prune:
+        say(f"answers: {removed} parts removed, {freed / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    run(main)

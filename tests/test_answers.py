@@ -1,0 +1,144 @@
+"""What the answer store holds, and that only what no params file asks for is removed."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from nolabels import answers
+from nolabels.params import Template
+from nolabels.store import AnswerStore, spelled
+from nolabels.teachers import Answers
+from nolabels.texts import answer_key
+
+PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+QUESTION = {"plain": "{text} All in all: {class}"}
+
+
+def git(*words):
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", *identity, *words], check=True, capture_output=True)
+
+
+@pytest.fixture
+def history(tmp_path, monkeypatch):
+    """history(template, words) commits a params file that asks so; the folder is a Git repository."""
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+
+    def commit(template, words=("negative", "positive"), **score):
+        values = yaml.safe_load(yaml.safe_dump(PARAMS))
+        values["score"] |= {"templates": [template]} | score
+        for item, word in zip(values["task"]["classes"], words, strict=True):
+            item["words"] = word
+        Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+        git("add", "params.yaml")
+        git("commit", "-qm", "asks")
+
+    return commit
+
+
+def keep(template, words, texts=("a", "b"), **asker):
+    """Answers in the store as `score` leaves them."""
+    store = AnswerStore(
+        ".work/answers",
+        {
+            "kind": "likelihood",
+            "teacher": "f" * 64,
+            "max_tokens": 256,
+            "long_text": "cut",
+            "overlap": None,
+            "precision": "float32",
+        }
+        | asker,
+    )
+    store.remember(parameters=7)
+    shape = (len(texts), 1)
+    scores = np.zeros((*shape, len(words)), np.float32)
+    given = Answers(scores, None, np.ones(shape, np.int32), np.zeros(shape, bool))
+    before = set(kept())
+    store.write(
+        np.array([answer_key(text) for text in texts], "S16"),
+        [spelled(Template.model_validate(template))],
+        list(words),
+        given,
+    )
+    (path,) = set(kept()) - before
+    return path
+
+
+def kept():
+    return sorted(Path(".work/answers").rglob("*.parquet"))
+
+
+def test_only_what_no_params_file_asks_for_is_removed(history, capsys):
+    first, second = PARAMS["score"]["templates"][:2]
+    history(first)
+    history(second, words=("bad", "good"))
+    history(second)
+    wanted = [
+        keep(first, ["negative", "positive"]),
+        keep(second, ["negative", "positive"]),
+        keep(second, ["good"]),  # a class that was added, in a commit before
+        keep(second, ["bad"], teacher="e" * 64),  # which teacher, params files do not say
+    ]
+    gone = [
+        keep(QUESTION, ["negative", "positive"]),
+        keep(second, ["mixed"]),
+        keep(second, ["positive"], max_tokens=64),
+        keep(first, ["positive"], kind="endpoint"),
+    ]
+    answers.main([])
+    printed = capsys.readouterr().out
+    assert sorted(kept()) == sorted(wanted + gone)
+    assert len(printed.splitlines()) == 4 and "likelihood  teacher eeeeeeee  float32  1 parts" in printed
+    answers.main(["--prune"])
+    assert kept() == sorted(wanted)
+    assert "4 parts removed" in capsys.readouterr().out
+    answers.main(["--prune"])
+    assert kept() == sorted(wanted) and "0 parts removed, 0.0 MB" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["a branch", "an experiment", "the workspace", "a preset"])
+def test_what_is_asked_for_elsewhere_is_kept(history, place):
+    history(PARAMS["score"]["templates"][0])
+    git("branch", "-M", "main")
+    if place == "a branch":
+        git("checkout", "-qb", "other")
+    if place != "the workspace":
+        history(QUESTION)
+    if place == "a branch":
+        git("checkout", "-q", "main")
+    elif place == "an experiment":
+        git("update-ref", "refs/exps/ab/cdef/other", "HEAD")
+        git("reset", "-q", "--hard", "HEAD~1")
+    elif place == "a preset":
+        Path("presets").mkdir()
+        Path("params.yaml").rename("presets/other.yaml")
+        git("reset", "-q", "--hard", "HEAD~1")
+    else:
+        values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        values["score"]["templates"] = [QUESTION]
+        Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    path = keep(QUESTION, ["positive"])
+    answers.main(["--prune"])
+    assert kept() == [path]
+
+
+def test_a_params_file_of_another_version_is_passed_over_with_a_line(history, capsys):
+    Path("params.yaml").write_text("score: {templates: [Is it {}?]}\n", encoding="utf-8")
+    git("add", "-A")
+    git("commit", "-qm", "long ago")
+    history(QUESTION)
+    path = keep(QUESTION, ["positive"])
+    answers.main(["--prune"])
+    assert kept() == [path]
+    assert "params.yaml is passed over, it is no params file of this version" in capsys.readouterr().out
+
+
+def test_an_empty_store_is_said(history, capsys):
+    history(QUESTION)
+    answers.main([])
+    assert capsys.readouterr().out == "answers: .work/answers holds none\n"
