@@ -50,6 +50,11 @@ def dag():
     return f"```mermaid\n{drawn.stdout.strip()}\n```".replace("\t", "    ")
 
 
+def section(title):
+    """What stands in README below a heading."""
+    return README.read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0].strip()
+
+
 def block(name, content):
     return f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import readme
+
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 
@@ -74,3 +76,60 @@ def test_of_six_queued_experiments_with_two_workers_one_is_killed(project):
     header = shown.splitlines()[0]
     assert "student.accuracy" in header and "train.seed" in header
     assert all(name in shown for name in names if name != failed)
+
+
+def test_readme_s_three_experiments_run_as_they_are_printed(project):
+    """With tiny assets, and a pool that they are enough for."""
+    text = readme.section("Three experiments")
+    preset = "presets/reviews-encoder.yaml"
+    with project.params() as values:
+        assets, sizes, epochs = values["fetch"], values["sample"], values["train"]["epochs"]
+    with project.params(preset) as values:
+        values["fetch"] = {**assets, "teacher": assets["base"]}
+        values["sample"], values["train"]["epochs"] = sizes, epochs
+    project.git("commit", "-qam", "Tiny assets in the preset")
+    project.git("branch", "-M", "main")
+    (commands,) = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
+    assert commands.count("sample.pool=2000") == 1
+    before = project.read("params.yaml"), project.read("dvc.lock")
+    printed = shell(project, commands.replace("sample.pool=2000", "sample.pool=320"))
+    assert "Traceback" not in printed
+    assert (project.read("params.yaml"), project.read("dvc.lock")) == before
+
+    (session,) = re.findall(r"```console\n(.*?)```", text, flags=re.S)
+    blocks = re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", session, flags=re.M)
+    assert len(blocks) == 3
+    for command, shown in blocks:
+        wanted, found = (
+            [names(line) for line in given.splitlines()] for given in (shown, shell(project, command))
+        )
+        if "metrics diff" in command:  # which accuracies of tiny models differ nobody knows
+            wanted = [line for line in wanted if line in found]
+        assert wanted and all(line in found for line in wanted), (command, found)
+    assert "more-text" in shell(project, "dvc exp show --no-pager --only-changed")
+    assert "index.html" in shell(project, "dvc plots diff more-text half-student")
+    shell(project, "dvc exp apply more-text")
+    with project.params() as values:
+        assert values["sample"]["pool"] == 320
+
+
+def shell(project, commands):
+    """What the commands print: to a file, since DVC's workers outlive them and keep their output open."""
+    path = project.root.parent / "printed.txt"
+    with path.open("w") as file:
+        ended = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", commands],
+            cwd=project.root,
+            env=project.environment(),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    printed = path.read_text()
+    assert ended.returncode == 0, printed[-4000:]
+    return printed
+
+
+def names(line):
+    """The words of a line without its numbers, checksums and frame."""
+    words = re.sub(r"[─├└…]+", " ", line).split()
+    return [word for word in words if not re.fullmatch(r"[-+]?[\d.]+(e-?\d+)?|[0-9a-f]{7}|[-]", word)]

@@ -54,6 +54,11 @@ def resolved():
 STAGES = resolved()
 
 
+def test_dvc_stage_list_fits_into_80_columns():
+    for name, (_, definition) in STAGES.items():
+        assert len(name) <= 13 and len(definition["desc"]) <= 64, name
+
+
 def names(entries):
     return [next(iter(entry)) if isinstance(entry, dict) else entry for entry in entries]
 

@@ -11,7 +11,7 @@ import yaml
 from scipy.stats import binomtest, norm
 
 from nolabels import params
-from tests import tiny, workspace
+from tests import readme, tiny, workspace
 
 PRESETS = sorted(Path("presets").glob("*.yaml"))
 
@@ -39,10 +39,6 @@ def test_each_key_has_a_comment(path):
         before = line
 
 
-def section(title):
-    return Path("README.md").read_text(encoding="utf-8").split(f"## {title}\n")[1].split("\n## ")[0].strip()
-
-
 def test_the_notebook_s_figures_do_not_differ():
     teacher, student, n = 769, 762, 872
     assert (round(teacher / n, 4), round(student / n, 4)) == (0.8819, 0.8739)
@@ -52,13 +48,13 @@ def test_the_notebook_s_figures_do_not_differ():
     differently = range(teacher - student, n, 2)  # answered right by one of the two
     first = next(count for count in differently if binomtest((count + 7) // 2, count).pvalue > 0.05)
     assert first == 11
-    text = " ".join(section("The notebook, and other tasks from a hub").split())
+    text = " ".join(readme.section("The notebook, and other tasks from a hub").split())
     assert "p = 0.61" in text and "fewer than 11" in text and "769 and 762" in text
 
 
 @pytest.mark.slow
 def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
-    text = section("Your own csv")
+    text = readme.section("Your own csv")
     assert len(text.splitlines()) <= 15
     project = workspace.Workspace.make(tmp_path / "project", index)
     draw = random.Random(3)

@@ -6,6 +6,7 @@ import sys
 import pytest
 import yaml
 
+from tests import readme
 from tests.workspace import stages_of
 
 pytestmark = pytest.mark.slow
@@ -130,6 +131,23 @@ def test_the_student_goes_to_other_repositories(project, tmp_path):
     assert project.read("models/student-onnx/model.onnx") != weights
     other.dvc("artifacts", "get", str(project.root), "student", "--rev", "v1.0.0", "-o", "first")
     assert other.read("first/model.onnx") == weights
+
+
+@pytest.mark.thorough
+def test_what_is_fetched_again_need_not_be_pushed(project, tmp_path):
+    """README's commands: everything but the assets goes to the remote, and a colleague fetches those alone."""
+    commands = re.search(r"```sh\n(dvc push \$.*?)```", readme.section("After a run"), flags=re.S)[1]
+    first, second = (line.split("#")[0].strip() for line in commands.strip().splitlines())
+    project.dvc("remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    project.git("commit", "-qam", "A remote")
+    pushed = project.run(["bash", "-euo", "pipefail", "-c", first])
+    assert pushed.returncode == 0, pushed.stdout
+    other = project.clone(tmp_path / "other")
+    pulled = other.run(["bash", "-euo", "pipefail", "-c", second])
+    assert pulled.returncode == 0, pulled.stdout
+    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch@dataset", "fetch@teacher"]
+    assert outs_of(other) == outs_of(project)
+    assert other.read("models/student/model.safetensors") == project.read("models/student/model.safetensors")
 
 
 def test_a_colleague_is_spared_a_run_that_was_made_before(project, tmp_path):
