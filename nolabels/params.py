@@ -443,6 +443,7 @@ def without_keys(place):
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
     threads: Annotated[int, Field(ge=0)]
+    engine: Literal["local", "ray"]
     store: Annotated[Text, AfterValidator(without_keys)]
     max_minutes: Annotated[Float, Field(gt=0)] | None
     endpoint: Served | None = None
@@ -470,6 +471,8 @@ class Params(Section):
                 "score.kind: must be endpoint where fetch.teacher is an endpoint, and there alone, "
                 f"found {self.score.kind}"
             )
+        if served and self.runtime.engine != "local":
+            raise ValueError(f"runtime.engine: must be local for an endpoint, found {self.runtime.engine}")
         if served and self.runtime.endpoint is None:
             raise ValueError("runtime.endpoint: is missing; it says how an endpoint is asked")
         if any(template.described for template in self.score.templates):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import models, params, speed, teachers
+from nolabels import engines, models, params, speed, teachers
 from nolabels.stage import UserError, arguments, progress, run, say
 from nolabels.store import AnswerStore, parts, place, spelled
 from nolabels.tables import fixed, read_table, scores_schema, table_writer
@@ -22,46 +22,47 @@ PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work sta
 CHUNK_TEXTS = 16_384  # texts to a row group of the out
 
 
-def ask(store, teacher, texts, keys, templates, words, missing, max_minutes):
-    """Asks what is missing, part by part, each kept in the store before the next is asked.
-
-    texts: N; keys: their answer keys; templates: params.Template; missing: see Known.missing.
-    Returns questions (texts x templates) asked and the seconds they took. Raises UserError where more than
-    max_minutes (or None) have gone by before all are asked.
-    """
-    kind = store.asker["kind"]
+def questions(texts, templates, words, missing, size):
+    """What is missing (see Known.missing) as engines.Question, parts of `size` texts."""
     lengths = np.array([len(text) for text in texts])
-    total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
-    if kind != "endpoint":  # where an answer may cost money, none is asked for twice
-        probe = middle(missing[0][0], lengths)
-        teacher.ask([texts[row] for row in probe[:1]], templates, words)  # the first call sets things up
-        started = time.perf_counter()
-        teacher.ask([texts[row] for row in probe], templates, words)
-        rate = len(probe) * len(templates) / (time.perf_counter() - started)
-        say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
-    started, asked_so_far = time.perf_counter(), 0
-    with progress(total, "question") as bar:
-        for rows, asked, classes in missing:
-            some = [templates[index] for index in asked]
-            some_words = [words[index] for index in classes]
-            for part in parts(rows, lengths, teachers.PART_TEXTS[kind]):
-                if max_minutes is not None and time.perf_counter() - started > 60 * max_minutes:
-                    raise UserError(
-                        f"runtime.max_minutes: {max_minutes:g} have gone by; {asked_so_far} of {total} questions "
-                        "are answered and kept, the next dvc repro goes on from there"
-                    )
-                answers = teacher.ask([texts[row] for row in part], some, some_words)
-                store.write(keys[part], [spelled(template) for template in some], some_words, answers)
-                asked_so_far += len(part) * len(asked)
-                bar.update(len(part) * len(asked))
-    return total, time.perf_counter() - started
+    for rows, asked, classes in missing:
+        some, some_words = [templates[index] for index in asked], [words[index] for index in classes]
+        for part in parts(rows, lengths, size):
+            yield engines.Question(part, [texts[row] for row in part], some, some_words)
 
 
-def middle(rows, lengths):
-    """Some of the texts, of about the median length."""
-    order = rows[np.argsort(lengths[rows], kind="stable")]
+def foretell(engine, texts, rows, templates, words, total):
+    """Says how long it will take, from how long some of the texts (numbers) of about the median length do."""
+    lengths = np.array([len(texts[row]) for row in rows])
+    order = rows[np.argsort(lengths, kind="stable")]
     start = max(0, (len(order) - PROBE_TEXTS) // 2)
-    return order[start : start + PROBE_TEXTS]
+    probe = [texts[row] for row in order[start : start + PROBE_TEXTS]]
+    rate = engine.rate(engines.Question(order[:0], probe, templates, words))
+    say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
+
+
+def ask(store, engine, asked, total, keys, max_minutes):
+    """Has the engine answer the questions `asked`, and keeps each part in the store before the next is awaited.
+
+    total: texts x templates that they make; keys: the answer keys of all texts. Returns the seconds that it
+    took. Raises UserError where max_minutes (or None) have gone by before all are answered.
+    """
+    started = time.perf_counter()
+    with progress(total, "question") as bar:
+        done = 0
+        for question, answers in engine.answers(asked):
+            spelling = [spelled(template) for template in question.templates]
+            store.write(keys[question.rows], spelling, question.words, answers)
+            count = len(question.rows) * len(spelling)
+            bar.update(count)
+            done += count
+            seconds = time.perf_counter() - started
+            if max_minutes is not None and seconds > 60 * max_minutes and done < total:
+                raise UserError(
+                    f"runtime.max_minutes: {max_minutes:g} have gone by; {done} of {total} questions are "
+                    "answered and kept, the next dvc repro goes on from there"
+                )
+    return time.perf_counter() - started
 
 
 def clock(seconds):
@@ -142,7 +143,8 @@ def main(argv=None):
         if missing:
             if score.kind != "endpoint":
                 models.versions("torch", "transformers")
-            teacher = teachers.load(
+            engine = engines.start(
+                values.runtime,
                 score,
                 args.teacher,
                 device=device,
@@ -150,12 +152,15 @@ def main(argv=None):
                 served=values.runtime.endpoint,
                 descriptions=descriptions,
             )
-            store.remember(parameters=teacher.parameters)
-            asked, seconds = ask(
-                store, teacher, texts, keys, score.templates, words, missing, values.runtime.max_minutes
-            )
-            speed.record(f"score_{name}", asked / len(spelling), seconds, questions=asked)
-            say(f"score: {name}: asked {asked} questions in {clock(seconds)}, {asked / seconds:.1f} a second")
+            store.remember(parameters=engine.parameters)
+            if score.kind != "endpoint":  # where an answer may cost money, none is asked for twice
+                foretell(engine, texts, missing[0][0], score.templates, words, total)
+            size = teachers.PART_TEXTS[score.kind]
+            asked = questions(texts, score.templates, words, missing, size)
+            seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes)
+            engine.close()
+            speed.record(f"score_{name}", total / len(spelling), seconds, questions=total)
+            say(f"score: {name}: asked {total} questions in {clock(seconds)}, {total / seconds:.1f} a second")
             known = store.read(keys, spelling, words)
         facts = store.facts()
     about = {
