@@ -553,6 +553,8 @@ def load(path=PATH):
         raise UserError(f"{path}: {place}: not valid YAML: {getattr(error, 'problem', error)}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: must be UTF-8 text ({error})") from error
+    except (ValueError, RecursionError) as error:  # a date that is none, brackets without an end
+        raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold sections, found {type(data).__name__}")
     try:

@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+from nolabels.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
 from nolabels.spelling import NONE, SEPARATOR, join, parse
 from nolabels.stage import UserError
 from nolabels.texts import text_id
@@ -15,14 +16,18 @@ def read_answers(path, task, ids, elsewhere, hint):
     passed over. ids: the ids that may be answered here; elsewhere: ids
     that belong into the other file, and hint: which that is. Raises UserError with the line.
     """
-    found = {}
-    with Path(path).open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    path, found = Path(path), {}
+    csv.field_size_limit(LONGEST_LINE)
+    reader = csv.DictReader((line for _, line in read_lines(path)), strict=True)
+    try:
         columns = reader.fieldnames or []
         if "label" not in columns or not {"id", "text"} & set(columns):
             raise UserError(f"{path}: line 1: must name the columns id or text, and label, found {columns}")
         for answer in reader:
-            line, label = reader.line_num, (answer["label"] or "").strip()
+            line = reader.line_num
+            for column in {"id", "text", "label"} & set(columns):
+                check_unicode(path, line, column, answer[column] or "")
+            label = (answer["label"] or "").strip()
             if not label:
                 continue
             given = (answer.get("id") or "").strip() or (text_id(answer.get("text") or ""))
@@ -44,6 +49,8 @@ def read_answers(path, task, ids, elsewhere, hint):
                     f"{path}: line {line}: {given} is answered twice, {join(found[given])!r} and {label!r}"
                 )
             found[given] = names
+    except csv.Error as error:
+        raise UserError(f"{path}: line {reader.reader.line_num}: {describe_csv(str(error))}") from error
     return found
 
 

@@ -73,7 +73,7 @@ class Model:
 
 if __name__ == "__main__":
     model = Model()
-    with fileinput.input(encoding="utf-8") as lines:
+    with fileinput.input(encoding="utf-8", errors="replace") as lines:
         while texts := [line.rstrip("\r\n") for line in islice(lines, WINDOW)]:
             for found in model.predict(texts):
                 pairs = found if model.multi_label else [found]

@@ -180,6 +180,18 @@ def test_parameters(tmp_path, case):
     assert str(error.value) == f"{path}: {message}"
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [("seed: 42", "seed: 2026-99-99", "month must be in 1..12"), ("seed: 42", "seed: " + "[" * 3000, "")],
+    ids=["no date", "brackets without an end"],
+)
+def test_yaml_that_python_cannot_make(tmp_path, old, new, found):
+    path = tmp_path / "params.yaml"
+    path.write_text(DEFAULT.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"^{path}: (line \d+: )?not valid YAML: .*{found}"):
+        params.load(path)
+
+
 def test_dvc_spells_small_numbers_as_text(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text(DEFAULT.replace("5.0e-5", "2e-05"), encoding="utf-8")
@@ -355,6 +367,23 @@ def test_answers(tmp_path, case):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
         read_answers(path, TASK, {"p1"}, {"t1"}, "a test text; it belongs into data/test_labels.csv")
+    assert str(error.value) == f"{path}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"id,label\np1,positive\np\xe9,positive\n", "row 3: id must be UTF-8, found byte 0xe9"),
+        (b'id,label\n"p1,positive\n', "line 2: a quoted value must end with a quote, found none"),
+        (b"", "row 1: must hold texts, found an empty file"),
+    ],
+    ids=["latin-1", "quote", "empty"],
+)
+def test_answers_in_a_file_that_is_damaged(tmp_path, content, message):
+    path = tmp_path / "corrections.csv"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as error:
+        read_answers(path, TASK, {"p1"}, set(), "")
     assert str(error.value) == f"{path}: {message}"
 
 
