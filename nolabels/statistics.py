@@ -95,13 +95,13 @@ def calibration_error(confidence, correct, bins=10):
     which each answer is right with the probability that it states.
     """
     parts = equal_mass(confidence, bins)
-    draws = np.random.default_rng(0).random((200, len(confidence))) < confidence
+    count, random = len(confidence), np.random.default_rng(0)
 
     def error(right):
-        return sum(np.abs(confidence[part].mean() - right[..., part].mean(-1)) * len(part) for part in parts)
+        return sum(abs(confidence[part].mean() - right[part].mean()) * len(part) for part in parts) / count
 
-    count = len(confidence)
-    return float(error(correct) / count), float(error(draws).mean() / count)
+    floor = np.mean([error(random.random(count) < confidence) for _ in range(200)])
+    return float(error(correct)), float(floor)
 
 
 def shares(answers, names):

@@ -5,8 +5,9 @@ usage: python -m stages.train data/train.parquet models/base data/test.parquet \
 """
 
 import csv
+import os
+import shutil
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -18,7 +19,9 @@ from nolabels.labels import decide, from_column, to_column
 from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, matrix, predictions_schema, read_table, rounded, write_table
 
+LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
 PREDICT_BATCH = 64
+PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time
 LOGGED = {"loss": "loss", "valid_loss": "eval_loss", "learning_rate": "learning_rate"}  # ours: the Trainer's
 
 
@@ -47,8 +50,35 @@ def binary_cross_entropy(outputs, labels, num_items_in_batch=None):
 
 
 def encode(tokenizer, texts, max_tokens):
-    # tokenizers fail on no texts, which is what a validation part may hold
+    # tokenizers fail on no texts
     return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"] if texts else []
+
+
+def lesson(path, split, tokenizer, names, settings, folder):
+    """The weighted texts of a split as a Dataset of input_ids, labels (see `targets`) and length.
+
+    It is read in blocks and mapped from files in `folder`, so that ten million texts need no memory.
+    """
+    import datasets
+
+    datasets.disable_progress_bars()
+    table = datasets.Dataset.from_parquet(
+        str(path),
+        columns=["text", "labels", "probabilities", "weight", "split"],
+        filters=[("split", "==", split), ("weight", ">", 0)],
+        cache_dir=str(Path(folder, split)),
+    )
+
+    def encoded(block):
+        ids = encode(tokenizer, block["text"].to_pylist(), settings.max_tokens)
+        wanted = targets(block, names, settings.targets)
+        return {"input_ids": ids, "labels": wanted.tolist(), "length": [len(row) for row in ids]}
+
+    return (
+        table.with_format("arrow")
+        .map(encoded, batched=True, remove_columns=table.column_names, new_fingerprint="encoded")
+        .with_format(None)
+    )
 
 
 def load_base(folder, task, device):
@@ -109,23 +139,20 @@ def watched(folder):
 def fit(model, tokenizer, train, valid, settings, device, precision, folder, callbacks=()):
     """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
 
-    valid: texts that only watch the loss; it may hold none. callbacks: further ones of the Trainer.
+    train, valid: Datasets as of `lesson`; valid only watches the loss and may hold no text. callbacks: further
+    ones of the Trainer.
     """
     import transformers
-    from datasets import Dataset
 
-    steps = -(-len(train["labels"]) // settings.batch_size) * settings.epochs
     arguments = transformers.TrainingArguments(
         output_dir=folder,
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         per_device_eval_batch_size=PREDICT_BATCH,
-        warmup_steps=round(settings.warmup * steps),
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        eval_strategy="epoch" if valid["labels"] else "no",
-        logging_steps=max(1, steps // 50),
+        eval_strategy="epoch" if len(valid) else "no",
         save_strategy="no",
         report_to="none",
         use_cpu=device == "cpu",
@@ -133,12 +160,17 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder, cal
         train_sampling_strategy="group_by_length",  # little padding: texts of a batch are about as long
         disable_tqdm=not sys.stderr.isatty(),
         dataloader_pin_memory=device != "cpu",
+        average_tokens_across_devices=False,  # the losses are means over texts, whatever the device
     )
+    step = arguments.train_batch_size * arguments.world_size  # texts, on all devices
+    steps = -(-len(train) // step) * settings.epochs
+    arguments.warmup_steps = round(settings.warmup * steps)
+    arguments.logging_steps = max(1, steps // 50)
     trainer = transformers.Trainer(
         model=model,
         args=arguments,
-        train_dataset=Dataset.from_dict(train),
-        eval_dataset=Dataset.from_dict(valid) if valid["labels"] else None,
+        train_dataset=train,
+        eval_dataset=valid if len(valid) else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
         compute_loss_func=binary_cross_entropy if several(model) else cross_entropy,
         callbacks=list(callbacks),
@@ -152,16 +184,18 @@ def predict(model, tokenizer, texts, settings):
     """N x K probabilities, in the order of the texts; batches hold texts of about one length."""
     import torch
 
-    ids = encode(tokenizer, texts, settings.max_tokens)
-    order = np.argsort([len(row) for row in ids], kind="stable")
     found = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
     with torch.inference_mode():
-        for start in range(0, len(order), PREDICT_BATCH):
-            rows = order[start : start + PREDICT_BATCH]
-            batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
-            logits = model(**batch.to(model.device)).logits.float()
-            found[rows] = (logits.sigmoid() if several(model) else logits.softmax(-1)).cpu().numpy()
+        for first in range(0, len(texts), PREDICT_BLOCK):
+            ids = encode(tokenizer, texts[first : first + PREDICT_BLOCK], settings.max_tokens)
+            order = np.argsort([len(row) for row in ids], kind="stable")
+            for start in range(0, len(order), PREDICT_BATCH):
+                rows = order[start : start + PREDICT_BATCH]
+                batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+                logits = model(**batch.to(model.device)).logits.float()
+                shares = logits.sigmoid() if several(model) else logits.softmax(-1)
+                found[first + rows] = shares.cpu().numpy()
     return found
 
 
@@ -205,23 +239,18 @@ def main(argv=None):
     transformers.set_seed(settings.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
     model = load_base(args.base, task, device)
-    table = read_table(args.table)
-    weight = table["weight"].to_numpy() > 0
-    split = np.array(table["split"].to_pylist())
-    texts, wanted = np.array(table["text"].to_pylist(), object), targets(table, names, settings.targets)
-
-    def part(name):
-        rows = weight & (split == name)
-        return {
-            "input_ids": encode(tokenizer, texts[rows].tolist(), settings.max_tokens),
-            "labels": wanted[rows].tolist(),
-        }
-
-    train, valid = part("train"), part("valid")
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        log = fit(model, tokenizer, train, valid, settings, device, precision, folder, [watched(args.live)])
+    rank = int(os.environ.get("RANK", 0))  # of this process, where accelerate or torchrun started several
+    folder = LESSON / str(rank)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    train, valid = (
+        lesson(args.table, split, tokenizer, names, settings, folder) for split in ("train", "valid")
+    )
+    texts, started = len(train), time.perf_counter()
+    log = fit(model, tokenizer, train, valid, settings, device, precision, folder, [watched(args.live)])
     seconds = time.perf_counter() - started
+    shutil.rmtree(folder)
+    if rank:
+        return  # the first process writes what all have learned
 
     test = read_table(args.test, ["id", "text"])
     predicted = predict(model, tokenizer, test["text"].to_pylist(), settings)
@@ -242,7 +271,7 @@ def main(argv=None):
         args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts
     )
     steps = log[-1]["step"]
-    speed.record("train", len(train["labels"]) * settings.epochs, seconds, steps=steps)
+    speed.record("train", texts * settings.epochs, seconds, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
     unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
     say(
