@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import models, params, teachers
+from nolabels import engines, models, params, teachers
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.tables import TEXTS, read_table, write_json, write_table
 
@@ -381,7 +381,7 @@ def training(repeats):
     texts = table["text"].to_pylist()
     wanted = train.targets(table, task.labels, settings.targets)
     given = {"input_ids": train.encode(tokenizer, texts, settings.max_tokens), "labels": wanted.tolist()}
-    none = {"input_ids": [], "labels": []}
+    given, none = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)
     answers = Dataset.from_dict({**padded, "labels": wanted[:, :-1].argmax(1).tolist()})
     precision = models.pick_precision(settings.precision, "cpu")
@@ -477,7 +477,53 @@ def classify(repeats):
     yield row("classify, one text, process start included", start, None, "s", "< 1.0", start)
 
 
-PARTS = {part.__name__: part for part in (likelihood, entailment, linear, training, student, classify)}
+def workers(repeats):
+    """Ray with workers of one thread against one teacher with all threads; 4,096 texts, once, weights loaded."""
+    import torch
+
+    values, threads = params.load(), torch.get_num_threads()
+    texts = texts_of("pool", None) + texts_of("test", None)
+    texts = sorted_texts([f"{texts[n % len(texts)]} {n}" for n in range(4096)])
+    template, words = values.score.templates[:1], values.task.words
+    asked = [
+        engines.Question(np.arange(start, start + 128), texts[start : start + 128], template, words)
+        for start in range(0, len(texts), 128)
+    ]
+    place = {
+        "device": "cpu",
+        "precision": models.pick_precision("auto", "cpu"),
+        "served": None,
+        "descriptions": {},
+    }
+    seconds, labels = [], []
+    for name, each in (("ray", 1), ("local", threads)):
+        runtime = values.runtime.model_copy(update={"engine": name, "threads": each})
+        engine = engines.start(runtime, values.score, "models/teacher", **place)
+        engine.rate(asked[0])
+        found = np.zeros(len(texts), int)
+
+        def answer(engine=engine, found=found):
+            for question, answers in engine.answers(asked):
+                found[question.rows] = answers.scores[:, 0].argmax(1)
+
+        seconds.append(clock(answer))
+        labels.append(found)
+        engine.close()
+    ours, peer = (len(texts) / taken for taken in seconds)
+    yield row(
+        f"Ray, {threads} workers of one thread, against one process with {threads}",
+        ours,
+        peer,
+        "texts/s",
+        ">= 0.85",
+    )
+    same = float((labels[0] == labels[1]).mean())
+    yield row("labels equal to the local engine's", same, None, "share of 4,096 texts", "1", same)
+
+
+PARTS = {
+    part.__name__: part for part in (likelihood, entailment, linear, training, student, classify, workers)
+}
 
 
 def processor():
@@ -515,6 +561,7 @@ NEEDS = {
     "training": ["models/base", "data/train.parquet"],
     "student": ["models/teacher", "models/student", "models/student-onnx", "data/test.parquet"],
     "classify": ["models/student-onnx", "data/pool.parquet", "data/test.parquet"],
+    "workers": ["models/teacher", "data/pool.parquet", "data/test.parquet"],
 }
 
 
