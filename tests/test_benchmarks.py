@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from benchmarks import speed
+from benchmarks import quality, speed
+from nolabels import params
 
 
 def test_in_turn_takes_the_median_of_calls_that_alternate():
@@ -38,3 +40,77 @@ def test_the_page_holds_the_rows_of_the_json():
     named = re.findall(r"^\| ([^|]+?) \|", text, flags=re.M)
     assert named == [row["name"] for row in rows]
     assert [row["part"] for row in rows] == sorted((row["part"] for row in rows), key=list(speed.PARTS).index)
+
+
+# ---------------------------------------------------------------------- quality
+
+
+def result(student, teacher=None, seconds=1.0):
+    """What benchmarks.quality keeps of one student, right where the text of 0 and 1 says so."""
+    of = {
+        part: {"right": student if part == "test" else "1", "ece": 0.1, "floor": 0.0}
+        for part in ("test", "dev")
+    }
+    told = {part: {"right": teacher, "ece": 0.2, "floor": 0.0} for part in ("test", "dev")}
+    return {"texts": 4, "seconds": seconds, "student": of, "teacher": told if teacher else None}
+
+
+def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
+    before = [result("1000"), result("1000")]
+    found = quality.row(
+        quality.Form("form"),
+        [result("1110", "1100", 2), result("1010", "1100", 4), result("1111", "1100", 9)],
+        before,
+    )
+    assert (found["student_mean"], found["student_sd"], found["seconds"]) == (0.75, 0.25, 4)
+    assert (found["teacher_mean"], found["teacher_ece"], found["student_ece"]) == (0.5, 0.2, 0.1)
+    assert found["gain"] == 0.5
+    assert found["gain_low"] < 0.5 < found["gain_high"]
+    assert found["teacher_sd"] == pytest.approx(0.25, abs=0.02)  # of the mean of four: sqrt(0.25 / 4)
+    alone = quality.row(quality.Form("form"), [result("1110")], None)
+    assert (alone["student_sd"], alone["teacher_mean"]) == (None, None)
+    assert "gain" not in alone
+
+
+@pytest.mark.parametrize(
+    ("form", "rows", "steps"),
+    [
+        (quality.Form("as params.yaml has it"), 1000, 5 * 1000 / 16),
+        (quality.Form("few", pool=250), 250, 5 * 1000 / 16),
+        (quality.Form("all", pool=None), 8000, 3 * 8000 / 32),
+        (quality.Form("gold", long=True), 1000, 3 * 8000 / 32),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_students_are_compared_after_as_many_steps(form, rows, steps):
+    values, best = params.load(), params.load(quality.BEST)
+    found = quality.recipe(form, rows, values, best, 8000)
+    assert found.epochs * rows / found.batch_size == steps
+
+
+def test_pools_of_uneven_classes_are_what_they_are_said_to_be():
+    random = np.random.default_rng(0)
+    gold = random.random(4000) < 0.5
+    evidence = random.normal(np.where(gold, 3, -3), 2.0)
+    scores = np.stack([-evidence / 2, evidence / 2], -1)[:, None].astype(np.float32)
+    values = params.load()
+    data = quality.Data({}, {"pool": np.stack([~gold, gold], 1)}, None, {0: {"pool": scores}}, {})
+    rows = quality.uneven(data, values, [1, 2], size=2000, share=0.2)
+    assert [one["name"] for one in rows[:3]] == [
+        f"20% negative, prior {how}" for how in ("uniform", "estimated", "declared")
+    ]
+    uniform, estimated, declared = rows[:3]
+    assert (uniform["share"], declared["share"]) == (0.5, 0.2)
+    assert estimated["share"] == pytest.approx(0.2, abs=0.03)
+    assert estimated["teacher_macro_f1"] == pytest.approx(declared["teacher_macro_f1"], abs=0.02)
+    assert uniform["teacher_mean"] < declared["teacher_mean"]
+
+
+def test_the_page_of_quality_holds_the_rows_of_its_json():
+    rows = json.loads(quality.JSON.read_text(encoding="utf-8"))
+    text = quality.PAGE.read_text(encoding="utf-8")
+    forms, pools = [one for one in rows if "share" not in one], [one for one in rows if "share" in one]
+    assert quality.table(forms) in text
+    assert quality.uneven_table(pools) in text
+    fields = {"name", "teacher_mean", "teacher_sd", "student_mean", "student_sd", "seeds", "pool", "seconds"}
+    assert all(fields <= set(one) for one in rows)
