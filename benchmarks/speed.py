@@ -359,8 +359,9 @@ def largest(root, module, *words):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        check=True,
     )
+    if result.returncode:
+        raise UserError(f"{module}: must end well, found {result.stderr.strip()[-500:]}")
     return int(result.stderr.rpartition("largest ")[2]) // 1024
 
 

@@ -21,7 +21,7 @@ FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in ran
 
 
 def read_scores(path, task):
-    """ids (N) and scores (N x T x K) of a table of scores; with several labels per text, log-odds."""
+    """ids (a column of N) and scores (N x T x K) of a table of scores; with several labels per text, log-odds."""
     table = read_table(path, ["id", "template", "score"] + (["against"] if task.multi_label else []))
     templates = int(table["template"].to_numpy().max()) + 1
     scores = matrix(table["score"])
@@ -31,7 +31,7 @@ def read_scores(path, task):
         against = table["against"]
         known = against.null_count == 0
         scores = own_odds(scores, matrix(against).reshape(shape) if known else None)
-    return table["id"].to_pylist()[::templates], scores
+    return table["id"].take(np.arange(0, len(table), templates)), scores
 
 
 def read_temperature(path):
@@ -46,7 +46,7 @@ def read_pool(pool, pool_scores, task, columns):
     """
     table = read_table(pool, columns)
     ids, scores = read_scores(pool_scores, task)
-    if ids != table["id"].to_pylist() or scores.shape[2] != len(task.names):
+    if not ids.equals(table["id"]) or scores.shape[2] != len(task.names):
         raise UserError(
             f"{pool_scores}: must hold scores of {pool} for {len(task.names)} classes; run dvc repro"
         )

@@ -3,6 +3,9 @@
 import csv
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from nolabels.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
 from nolabels.spelling import NONE, SEPARATOR, join, parse
 from nolabels.stage import UserError
@@ -13,10 +16,10 @@ def read_answers(path, task, ids, elsewhere, hint):
     """{id: tuple of class names} from a csv with the columns `id` or `text`, and `label`.
 
     task: params.Task; with multi_label a label may be "a; b", or "(none)". Rows without a label are
-    passed over. ids: the ids that may be answered here; elsewhere: ids
+    passed over. ids: column (Arrow) of the ids that may be answered here; elsewhere: of those
     that belong into the other file, and hint: which that is. Raises UserError with the line.
     """
-    path, found = Path(path), {}
+    path, found, lines = Path(path), {}, {}
     csv.field_size_limit(LONGEST_LINE)
     reader = csv.DictReader((line for _, line in read_lines(path)), strict=True)
     try:
@@ -39,18 +42,22 @@ def read_answers(path, task, ids, elsewhere, hint):
                 raise UserError(
                     f"{path}: line {line}: label must be one of {', '.join(task.labels)}{several}, found {label!r}"
                 )
-            if given in elsewhere:
-                raise UserError(f"{path}: line {line}: {given} is an answer for {hint}")
-            if given not in ids:
-                raise UserError(f"{path}: line {line}: id must be one that was drawn, found {given!r}")
             names = tuple(name for name in task.labels if name in names)
             if found.get(given, names) != names:
                 raise UserError(
                     f"{path}: line {line}: {given} is answered twice, {join(found[given])!r} and {label!r}"
                 )
             found[given] = names
+            lines.setdefault(given, line)
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.reader.line_num}: {describe_csv(str(error))}") from error
+    answered = pa.array(list(found), ids.type)
+    here, there = (pc.is_in(answered, value_set=known).to_pylist() for known in (ids, elsewhere))
+    for given, is_here, is_there in zip(found, here, there, strict=True):
+        if is_there:
+            raise UserError(f"{path}: line {lines[given]}: {given} is an answer for {hint}")
+        if not is_here:
+            raise UserError(f"{path}: line {lines[given]}: id must be one that was drawn, found {given!r}")
     return found
 
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nolabels.stage import UserError
@@ -122,6 +123,11 @@ def read_table(path, columns=None):
         return pq.read_table(path, columns=columns)
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def is_in_split(table, name):
+    """Which rows of a table are of a split: N bool, without a Python object per row."""
+    return pc.equal(table["split"], name).to_numpy(zero_copy_only=False)
 
 
 def about(path_or_table):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from nolabels import models, params, speed, teachers
 from nolabels.calibration import fit_temperature, log_softmax
@@ -20,7 +21,7 @@ from nolabels.fitting import fit, mean, read_pool, read_temperature
 from nolabels.labels import decide, margins, one_hot, surest
 from nolabels.stage import arguments, progress, run, say
 from nolabels.statistics import shares
-from nolabels.tables import write_json
+from nolabels.tables import is_in_split, write_json
 
 PASS_SCORES = 16  # scores (texts x classes) to a forward pass: bounds the memory, whatever the batch
 VALID_TEXTS = 500  # texts of the valid split that the figures are made of; a pool stands in random order
@@ -134,11 +135,11 @@ def main(argv=None):
     import torch
 
     pool, scores = read_pool(args.pool, args.pool_scores, values.task, ["id", "text", "split"])
-    split, texts = np.array(pool["split"].to_pylist()), np.array(pool["text"].to_pylist(), object)
-    before = labels(scores, split == "train", values, read_temperature(args.pool_scores))
+    train = is_in_split(pool, "train")
+    before = labels(scores, train, values, read_temperature(args.pool_scores))
     fitted, hard, soft, keep, known = before
     wanted = hard if settings.targets == "hard" else soft
-    valid = np.flatnonzero((split == "valid") & known)[:VALID_TEXTS]
+    valid = np.flatnonzero(is_in_split(pool, "valid") & known)[:VALID_TEXTS]
 
     models.versions("torch", "transformers")
     device = models.pick_device(values.runtime.device)
@@ -147,9 +148,9 @@ def main(argv=None):
     models.use_threads(values.runtime.threads)
     place = {"device": device, "served": None, "descriptions": {}}
     teacher = teachers.load(score, args.teacher, precision="float32", **place)
-    learned = teacher.excerpts(texts[keep].tolist())
+    learned = teacher.excerpts(pool["text"].filter(pa.array(keep)).to_pylist())
     say(
-        f"adapt: {len(learned)} of {int((split == 'train').sum())} texts to learn from, "
+        f"adapt: {len(learned)} of {int(train.sum())} texts to learn from, "
         f"{settings.steps} steps of {settings.batch_size} ({score.kind}, {precision}, {device})"
     )
     started = time.perf_counter()
@@ -170,7 +171,7 @@ def main(argv=None):
     metrics = {"texts": len(learned), "shares": shares(answers, values.task.names)}
     if len(valid):
         adapted = teachers.load(score, args.adapted, precision=kept, **place)
-        after = adapted.ask(texts[valid].tolist(), score.templates, words).scores
+        after = adapted.ask(pool["text"].take(valid).to_pylist(), score.templates, words).scores
         # before: the round before, whose calibrated answers the labels are; after: this one
         found = {"before": figures(scores[valid], wanted[valid]), "after": figures(after, wanted[valid])}
         metrics |= {name: {when: found[when][name] for when in found} for name in found["before"]}

@@ -204,12 +204,11 @@ def main(argv=None):
     names = task.labels
 
     test = read_table(args.test, ["id", "text"])
-    ids, texts = test["id"].to_pylist(), test["text"].to_pylist()
-    pool_ids = set(read_table(args.pool, ["id"])["id"].to_pylist())
+    pool_ids = read_table(args.pool, ["id"])["id"]
     people = read_answers(
-        args.test_labels, task, set(ids), pool_ids, "a pool text; it belongs into data/corrections.csv"
+        args.test_labels, task, test["id"], pool_ids, "a pool text; it belongs into data/corrections.csv"
     )
-    known, gold = read_gold(read_table(args.gold), people, ids, names)
+    known, gold = read_gold(read_table(args.gold), people, test["id"].to_pylist(), names)
     tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "onnx", "baseline")}
     answers = {who: from_column(table["labels"], names) for who, table in tables.items()}
     answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
@@ -241,8 +240,8 @@ def main(argv=None):
     confidence = certainty(probabilities["student"], task)
     wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
     columns = {
-        "id": pa.array([ids[row] for row in wrong], pa.string()),
-        "text": pa.array([texts[row] for row in wrong], pa.string()),
+        "id": test["id"].take(wrong),
+        "text": test["text"].take(wrong),
         **{
             who: pa.array([told[who][row] for row in wrong], pa.string())
             for who in ("gold", "teacher", "student")

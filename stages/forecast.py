@@ -20,7 +20,7 @@ from nolabels.forecast import (
 )
 from nolabels.labels import decide, from_column
 from nolabels.stage import arguments, run, say
-from nolabels.tables import matrix, read_table, write_json
+from nolabels.tables import is_in_split, matrix, read_table, write_json
 
 
 def calibrated(scores, values):
@@ -46,7 +46,7 @@ def main(argv=None):
     task = values.task
 
     pool, scores = read_pool(args.pool, args.pool_scores, task, ["id", "text", "split"])
-    train = np.flatnonzero(np.array(pool["split"].to_pylist()) == "train")[:TEXTS]
+    train = np.flatnonzero(is_in_split(pool, "train"))[:TEXTS]
     texts = pool["text"].take(train).to_pylist()
     scores = scores[train]
     labels = from_column(read_table(args.labeled, ["labels"])["labels"], task.labels)[train]

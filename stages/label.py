@@ -20,6 +20,7 @@ from nolabels.statistics import shares
 from nolabels.tables import (
     about,
     fixed,
+    is_in_split,
     labeled_schema,
     predictions_schema,
     read_table,
@@ -51,10 +52,10 @@ def main(argv=None):
     task, names = values.task, values.task.labels
 
     pool, scores = read_pool(args.pool, args.pool_scores, task, ["id", "split"])
-    split = np.array(pool["split"].to_pylist())
+    train = is_in_split(pool, "train")
     test_ids, test_scores = read_scores(args.test_scores, task)
 
-    fitted = fit(scores[split == "train"], values, read_temperature(args.pool_scores))
+    fitted = fit(scores[train], values, read_temperature(args.pool_scores))
     plain = replace(untouched(scores), reject=fitted.reject)
     pool_p, test_p = (fitted.probabilities(given, task) for given in (scores, test_scores))
     pool_raw, test_raw = (plain.probabilities(given, task) for given in (scores, test_scores))
@@ -71,14 +72,13 @@ def main(argv=None):
     }
     write_table(args.labeled, pa.table(columns, schema=schema), classes=names)
     columns = {
-        "id": pa.array(test_ids),
+        "id": test_ids,
         "probabilities": fixed(rounded(test_p), np.float32),
         "labels": to_column(decide(test_p, task), names),
         "raw_labels": to_column(decide(test_raw, task), names),
     }
     schema = predictions_schema(len(names), raw=True)
     write_table(args.teacher_test, pa.table(columns, schema=schema), classes=names, model=model)
-    train = split == "train"
     before, after = shares(decide(pool_raw[train], task), names), shares(answers[train], names)
     metrics = {
         "shares": {"before": before, "after": after},

@@ -114,7 +114,8 @@ def main(argv=None):
         models.use_threads(values.runtime.threads)
 
     table = read_table(args.texts, ["id", "text"])
-    texts = table["text"].to_pylist()
+    ids, texts = table["id"].combine_chunks(), table["text"].to_pylist()
+    del table  # the texts are not held twice
     keys = np.array([answer_key(text) for text in texts], "S16")
     spelling = [spelled(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
@@ -172,7 +173,7 @@ def main(argv=None):
     }
     if temperature := models.own_temperature(args.teacher):
         about["model"]["temperature"] = temperature
-    write_scores(args.out, table["id"].combine_chunks(), known, about)
+    write_scores(args.out, ids, known, about)
 
 
 if __name__ == "__main__":

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from nolabels import params
 from nolabels.labels import from_column, margins, surest, to_column
 from nolabels.people import read_answers, write_review
 from nolabels.spelling import join
 from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, matrix, read_table, train_schema, write_table
+from nolabels.tables import fixed, is_in_split, matrix, read_table, train_schema, write_table
 
 
 def main(argv=None):
@@ -37,24 +38,22 @@ def main(argv=None):
 
     pool, labeled = read_table(args.pool), read_table(args.labeled)
     test = read_table(args.test, ["id", "text"])
-    ids, texts = pool["id"].to_pylist(), pool["text"].to_pylist()
-    place = {identifier: row for row, identifier in enumerate(ids)}
     corrections = read_answers(
         args.corrections,
         task,
-        place,
-        set(test["id"].to_pylist()),
+        pool["id"],
+        test["id"],
         "a test text; it belongs into data/test_labels.csv",
     )
 
     probabilities = matrix(labeled["probabilities"]).copy()
     margin = margins(probabilities, task)
     answers = from_column(labeled["labels"], names)
-    split = np.array(pool["split"].to_pylist())
-    weight = surest(answers, margin, split == "train", select.coverage) | (split == "valid")
-    person = np.zeros(len(ids), bool)
-    for identifier, given in corrections.items():
-        row = place[identifier]
+    train = is_in_split(pool, "train")
+    weight = surest(answers, margin, train, select.coverage) | is_in_split(pool, "valid")
+    person = np.zeros(len(pool), bool)
+    corrected = pc.index_in(pa.array(list(corrections), pa.string()), value_set=pool["id"]).to_pylist()
+    for row, given in zip(corrected, corrections.values(), strict=True):
         person[row] = weight[row] = True
         answers[row] = probabilities[row] = [name in given for name in names]
     columns = {
@@ -68,24 +67,21 @@ def main(argv=None):
     }
     write_table(args.train, pa.table(columns, schema=train_schema(len(names))), classes=names)
 
-    unsure = [row for row in np.argsort(margin, kind="stable") if not person[row]][: select.review]
-    labels, confidence = labeled["labels"].to_pylist(), labeled["confidence"].to_numpy()
+    order = np.argsort(margin, kind="stable")
+    unsure = order[~person[order]][: select.review]
+    asked = pool.select(["id", "text"]).take(unsure).to_pylist()
+    told = labeled.select(["labels", "confidence"]).take(unsure).to_pylist()
     write_review(
         args.review,
         [
-            {
-                "id": ids[row],
-                "text": texts[row],
-                "teacher": join(labels[row]),
-                "confidence": f"{confidence[row]:.4f}",
-            }
-            for row in unsure
+            {**text, "teacher": join(label["labels"]), "confidence": f"{label['confidence']:.4f}"}
+            for text, label in zip(asked, told, strict=True)
         ],
         ["id", "text", "teacher", "confidence"],
     )
     # test texts stand in draw order already, so the first ones are a random part
     write_review(args.review_test, test.slice(0, select.review).to_pylist(), ["id", "text"])
-    learned = int(weight[split == "train"].sum())
+    learned = int(weight[train].sum())
     say(
         f"select: {learned} texts to learn from, {int(person.sum())} of all answered by a person; {len(unsure)} to review"
     )

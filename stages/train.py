@@ -60,12 +60,16 @@ def lesson(path, split, tokenizer, names, settings, folder):
     It is read in blocks and mapped from files in `folder`, so that ten million texts need no memory.
     """
     import datasets
+    import pyarrow.dataset as pads
 
+    wanted_rows = (pads.field("split") == split) & (pads.field("weight") > 0)
+    if not pads.dataset(path).count_rows(filter=wanted_rows):  # from_parquet fails on no rows
+        return datasets.Dataset.from_dict({"input_ids": [], "labels": [], "length": []})
     datasets.disable_progress_bars()
     table = datasets.Dataset.from_parquet(
         str(path),
         columns=["text", "labels", "probabilities", "weight", "split"],
-        filters=[("split", "==", split), ("weight", ">", 0)],
+        filters=wanted_rows,
         cache_dir=str(Path(folder, split)),
     )
 

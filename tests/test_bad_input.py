@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -366,7 +367,13 @@ def test_answers(tmp_path, case):
     path = tmp_path / "corrections.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        read_answers(path, TASK, {"p1"}, {"t1"}, "a test text; it belongs into data/test_labels.csv")
+        read_answers(
+            path,
+            TASK,
+            pa.array(["p1"]),
+            pa.array(["t1"]),
+            "a test text; it belongs into data/test_labels.csv",
+        )
     assert str(error.value) == f"{path}: {message}"
 
 
@@ -383,7 +390,7 @@ def test_answers_in_a_file_that_is_damaged(tmp_path, content, message):
     path = tmp_path / "corrections.csv"
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        read_answers(path, TASK, {"p1"}, set(), "")
+        read_answers(path, TASK, pa.array(["p1"]), pa.array([], pa.string()), "")
     assert str(error.value) == f"{path}: {message}"
 
 

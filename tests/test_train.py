@@ -50,6 +50,7 @@ def test_what_is_learned_is_read_from_a_file(tmp_path):
         wanted = train.targets(whole.take(rows), NAMES, settings.targets)
         assert np.array_equal(np.array(found["labels"][:], np.float32), wanted)
         assert all(Path(file["filename"]).is_relative_to(tmp_path) for file in found.cache_files)
+    assert len(train.lesson(tmp_path / "train.parquet", "no such", tokenizer, NAMES, settings, tmp_path)) == 0
 
 
 def test_answers_do_not_depend_on_the_block(tmp_path, monkeypatch):
