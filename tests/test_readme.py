@@ -23,6 +23,20 @@ def test_each_command_is_one_line_that_makes_its_environment():
     assert lines[1].endswith("pip install -q -r requirements-dev.txt && python -m pytest")
 
 
+def test_the_gate_installs_what_is_pinned_by_its_hash():
+    lock = Path(".ci/requirements.lock").read_text(encoding="utf-8")
+    locked = dict(re.findall(r"^([\w.-]+)==([\w.+]+) \\\n    --hash=sha256:[0-9a-f]{64}", lock, flags=re.M))
+    assert len(locked) == lock.count("==") > 100
+    pinned = {}
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt"):
+        pinned |= re.findall(
+            r"^([\w-]+)(?:\[\w+\])?==(\S+)", Path(name).read_text(encoding="utf-8"), flags=re.M
+        )
+    assert len(pinned) > 25
+    for name, version in pinned.items():
+        assert locked[name.replace("_", "-")].removesuffix("+cpu") == version, name
+
+
 def test_parameters_named_in_the_table_exist():
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     sections = "task|fetch|sample|score|adapt|label|select|train|export|runtime"
