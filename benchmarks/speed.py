@@ -149,7 +149,8 @@ def likelihood(repeats):
     count = len(texts)
     yield row("likelihood, one template", count / one, count / peer, "texts/s", ">= 5")
     yield row("four templates against one", four, one, "s, a ratio of times", "<= 3")
-    yield from useful(ours, short, templates, words, four, best)
+    layers = sum(p.numel() for name, p in model.named_parameters() if ".layers." in name)
+    yield from useful(ours, layers, short, templates, words, four, best)
     yield from agreement(ours, templates, words)
 
 
@@ -165,14 +166,13 @@ def agreement(ours, templates, words):
     yield row("labels equal to float32's", same, None, "share of 256 texts", ">= 0.97", same)
 
 
-def useful(ours, texts, templates, words, seconds, best):
+def useful(ours, layers, texts, templates, words, seconds, best):
     """Matrix products that real tokens need, over what the processor could have done in the time.
 
-    2 operations for each weight of the layers and token, 4 for each number of width, token in sight and
+    2 operations for each token and each of the `layers` weights, 4 for each number of width, token in sight and
     layer for attention; padding, norms and the output matrix do not count.
     """
     config = ours.model.config
-    layers = sum(p.numel() for name, p in ours.model.named_parameters() if ".layers." in name)
     trees = []
     grow = sys.modules[type(ours).__module__].grow_tree
 

@@ -147,7 +147,7 @@ def main(argv=None):
     kept = models.pick_precision(score.precision, device)
     models.use_threads(values.runtime.threads)
     place = {"device": device, "served": None, "descriptions": {}}
-    teacher = teachers.load(score, args.teacher, precision="float32", **place)
+    teacher = teachers.load(score, args.teacher, precision="float32", learns=True, **place)
     learned = teacher.excerpts(pool["text"].filter(pa.array(keep)).to_pylist())
     say(
         f"adapt: {len(learned)} of {int(train.sum())} texts to learn from, "

@@ -12,7 +12,7 @@ import numpy as np
 from nolabels.stage import UserError
 
 # raised when a kind's scores change for the same question: its old answers are then not taken for new
-REVISION = {"likelihood": 2, "entailment": 1, "similarity": 1, "endpoint": 1}
+REVISION = {"likelihood": 3, "entailment": 2, "similarity": 2, "endpoint": 1}
 # texts to a part of the answer store: what a killed run loses at most (a served teacher is slow, and
 # its answers may cost money)
 PART_TEXTS = {"likelihood": 128, "entailment": 128, "similarity": 128, "endpoint": 16}
@@ -150,18 +150,19 @@ def windows(count, size, overlap):
     return [(start, min(start + size, count)) for start in range(0, max(count - overlap, 1), step)]
 
 
-def load(score, folder, *, device, precision, served, descriptions):
+def load(score, folder, *, device, precision, served, descriptions, learns=False):
     """The teacher that `score` (params.Score) describes, from the model in `folder`.
 
     served: params.Served (how a served teacher is asked) or None; descriptions: {class words:
-    description}. Raises UserError where the model is not of the stated kind.
+    description}; learns: whether its model is going to be trained, which makes it read slower. Raises UserError
+    where the model is not of the stated kind.
     """
     reading = Reading(score.max_tokens, score.overlap if score.long_text == "parts" else None)
     if score.kind == "endpoint":
         from nolabels.teachers.endpoint import Endpoint
 
         return Endpoint(folder, served=served, reading=reading)
-    place = {"device": device, "precision": precision, "reading": reading}
+    place = {"device": device, "precision": precision, "reading": reading, "learns": learns}
     if score.kind == "entailment":
         from nolabels.teachers.entailment import Entailment
 

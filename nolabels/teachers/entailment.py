@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 import torch
 
-from nolabels import models
+from nolabels import models, packing
 from nolabels.stage import UserError, say
 from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
 
@@ -27,13 +27,13 @@ class Entailment(Teacher):
     one label has nothing to compete with: `against` is NaN.
 
     reading: teachers.Reading; a text that is longer than the model and its hypothesis leave room for
-    is cut, as the pipeline does, and the hypothesis never; batch_tokens: padded tokens in one forward
-    pass. Raises UserError where the model is no sequence classifier or has no entailment label.
+    is cut, as the pipeline does, and the hypothesis never; learns: whether the model is going to be trained;
+    batch_tokens: padded tokens in one forward pass. Raises UserError where the model is no sequence classifier or has no entailment label.
     """
 
     kind = "entailment"
 
-    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
+    def __init__(self, folder, *, device, precision, reading, learns=False, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith("ForSequenceClassification") for name in found):
             raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
@@ -60,6 +60,8 @@ class Entailment(Teacher):
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.frame = Frame.of(self.tokenizer)
         self.size = models.size(self.model, self.tokenizer)
+        if not learns:
+            packing.settle(self.model, device, precision, reading.max_tokens)
 
     @torch.inference_mode()
     def score(self, texts, templates, words):

@@ -30,7 +30,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from nolabels import models
+from nolabels import models, packing
 from nolabels.stage import UserError
 from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
 
@@ -38,6 +38,7 @@ SENTINEL = "\u2402TEXT\u2403"
 # how far the shared path may be from the plain one: absolute and relative; bfloat16 log-likelihoods
 # move by some tenths with the shape of a batch, a model that cannot be shared is off by whole units
 TOLERANCE = {"float32": (1e-3, 1e-4), "bfloat16": (0.5, 0.05)}
+LOGITS = 2**24  # numbers that the output layer says at once: 64 MiB
 # what a model raises that does not know positions, a mask for each token, or keys and values
 CANNOT_SHARE = (
     AttributeError,
@@ -93,14 +94,14 @@ class Branch:
 class Likelihood(Teacher):
     """Scores texts with the causal model in `folder` (safetensors or GGUF).
 
-    precision: "float32" or "bfloat16"; reading: teachers.Reading; batch_tokens: padded tokens in one
-    forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked
+    precision: "float32" or "bfloat16"; reading: teachers.Reading; learns: whether the model is going to be
+    trained; batch_tokens: padded tokens in one forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked
     of a tokenizer that has none.
     """
 
     kind = "likelihood"
 
-    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
+    def __init__(self, folder, *, device, precision, reading, learns=False, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in found):
             raise wrong_kind(self.kind, "a causal language model", found, folder)
@@ -124,6 +125,8 @@ class Likelihood(Teacher):
         self.picks = "logits_to_keep" in forward  # whether the model can leave logits out
         self.heads, self.premises = {}, {}
         self.tolerance = TOLERANCE[precision]
+        if not learns:
+            packing.settle(self.model, device, precision, reading.max_tokens)
 
     def in_float32(self, hidden):
         """The output layer, whatever the precision of what it reads."""
@@ -246,15 +249,44 @@ class Likelihood(Teacher):
 
     def read_shared(self, rows, words, head, special):
         """T x N prompts (token ids) with one head, T x K class words -> N x T x K log-likelihoods."""
-        scores = np.zeros((len(rows[0]), len(rows), len(words[0])), np.float32)
+        shape = len(rows[0]), len(rows), len(words[0])
         stem, keys = self.head(head, special)
         shared = min(shared_length(stem, ids) for group in rows for ids in group)
         # a prompt's last token is read for its prediction, so at least one is left outside the head
         shared = min(shared, min(len(ids) for group in rows for ids in group) - 1)
         trees = [grow_tree([ids[shared:] for ids in group], words) for group in zip(*rows, strict=True)]
+        states, reads = [], []  # reads: place in states, token, number of the score that it is a part of
         for batch in token_batches([len(tree.ids) for tree in trees], self.batch_tokens):
-            scores[batch] = self.forward([trees[index] for index in batch], keys, shared)
-        return scores
+            hidden = self.forward([trees[index] for index in batch], keys, shared)
+            for row, index in enumerate(batch):
+                paths = [(path, word) for classes in trees[index].reads for path, word in classes]
+                places = sorted({place for path, _ in paths for place in path})
+                at = {place: len(states) + number for number, place in enumerate(places)}
+                states += hidden[row, places]
+                reads += [
+                    (at[place], token, index * len(paths) + number)
+                    for number, (path, word) in enumerate(paths)
+                    for place, token in zip(path, word, strict=True)
+                ]
+        places, tokens, numbers = np.array(reads).T
+        scores = np.zeros(np.prod(shape), np.float32)
+        np.add.at(scores, numbers, self.logprobs(torch.stack(states), places, tokens))
+        return scores.reshape(shape)
+
+    @torch.inference_mode()
+    def logprobs(self, states, places, tokens):
+        """P last hidden states; R places in them and token ids -> R log-probabilities of these tokens there.
+
+        The output layer reads many states at once, and no more of what it says is kept than is asked for.
+        """
+        found = np.empty(len(places), np.float32)
+        size = max(1, LOGITS // self.output[0].shape[0])
+        for start in range(0, len(states), size):
+            logits = self.in_float32(states[start : start + size])
+            here = np.flatnonzero((places >= start) & (places < start + size))
+            at = places[here] - start
+            found[here] = (logits[at, tokens[here]] - logits.logsumexp(-1)[at]).cpu().numpy()
+        return found
 
     @torch.inference_mode()
     def read_plain(self, rows, words, head, special):
@@ -331,7 +363,7 @@ class Likelihood(Teacher):
 
     @torch.inference_mode()
     def forward(self, trees, keys, shared):
-        """B trees behind `shared` cached head tokens -> B x T x K log-likelihoods (float32)."""
+        """B trees behind `shared` cached head tokens -> B x tokens x width, the last hidden states."""
         from transformers import DynamicCache
 
         size, width = len(trees), max(len(tree.ids) for tree in trees)
@@ -350,8 +382,11 @@ class Likelihood(Teacher):
                     if parent >= 0:
                         seen[node] = seen[parent]
                     seen[node, node] = True
+            seen, dtype = torch.from_numpy(mask), self.model.dtype
+            # added to what attention weighs by, which all of its forms understand
+            mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~seen, torch.finfo(dtype).min)
         else:
-            mask = np.zeros((size, shared + width), np.int64)
+            mask = torch.zeros((size, shared + width), dtype=torch.int64)
             for row, tree in enumerate(trees):
                 mask[row, : shared + len(tree.ids)] = 1
         cache = None
@@ -363,43 +398,13 @@ class Likelihood(Teacher):
                     value[:, :, :shared].expand(size, -1, -1, -1),
                     layer,
                 )
-        hidden = self.model.base_model(
+        return self.model.base_model(
             input_ids=torch.from_numpy(ids).to(self.device),
-            attention_mask=torch.from_numpy(mask).to(self.device),
+            attention_mask=mask.to(self.device),
             position_ids=torch.from_numpy(positions).to(self.device),
             past_key_values=cache,
             use_cache=shared > 0,
         ).last_hidden_state
-        # the distributions are needed at few positions: after each prompt and inside class words
-        places = sorted(
-            {
-                (row, place)
-                for row, tree in enumerate(trees)
-                for classes in tree.reads
-                for path, _ in classes
-                for place in path
-            }
-        )
-        index = {place: number for number, place in enumerate(places)}
-        rows, columns = zip(*places, strict=True)
-        logits = self.in_float32(hidden[list(rows), list(columns)])
-        logprobs = (logits - logits.logsumexp(-1, keepdim=True)).cpu().numpy()
-        return np.array(
-            [
-                [
-                    [
-                        sum(
-                            logprobs[index[row, place], word]
-                            for place, word in zip(path, word_ids, strict=True)
-                        )
-                        for path, word_ids in classes
-                    ]
-                    for classes in tree.reads
-                ]
-                for row, tree in enumerate(trees)
-            ],
-            np.float32,
-        )
 
 
 def shared_length(left, right):
