@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import quality, speed
+from benchmarks import quality, scale, speed
 from nolabels import params
 
 
@@ -114,3 +114,30 @@ def test_the_page_of_quality_holds_the_rows_of_its_json():
     assert quality.uneven_table(pools) in text
     fields = {"name", "teacher_mean", "teacher_sd", "student_mean", "student_sd", "seeds", "pool", "seconds"}
     assert all(fields <= set(one) for one in rows)
+
+
+# ---------------------------------------------------------------------- scale
+
+
+def test_the_texts_of_scale_are_as_long_as_they_are_said_to_be(tmp_path):
+    scale.write_texts(tmp_path / "own/texts.csv", 20_500)
+    lines = (tmp_path / "own/texts.csv").read_text().splitlines()
+    assert len(lines) == 20_501 and lines[0] == "text" and len(set(lines)) == len(lines)
+    assert 180 < sum(map(len, lines[1:])) / 20_500 < 220
+
+
+def test_ten_million_texts_are_on_the_line_through_the_two_largest_sizes():
+    rows = [
+        {"stage": "label", "texts": texts, "seconds": seconds, "mib": mib}
+        for texts, seconds, mib in ((1_000, 99.0, 7), (1_000_000, 60.0, 1024), (2_000_000, 120.0, 2048))
+    ]
+    assert scale.table(rows).splitlines()[-1] == (
+        "| label | 99 s, 7 MiB | 60 s, 1024 MiB | 120 s, 2048 MiB | 10 min, 10.0 GiB |"
+    )
+
+
+@pytest.mark.skipif(not scale.JSON.exists(), reason="not measured yet")
+def test_the_page_of_scale_holds_the_rows_of_its_json():
+    rows = json.loads(scale.JSON.read_text(encoding="utf-8"))
+    assert scale.table(rows) in scale.PAGE.read_text(encoding="utf-8")
+    assert {row["stage"] for row in rows} == {name.split()[0] for name in scale.STAGES}
