@@ -90,8 +90,12 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     assert metrics["student"]["accuracy"] == pytest.approx(right / 20)
 
     # and answers about pool texts are what the student learns from; the teacher is not asked
-    first = read_csv(project, "data/review.csv")[0]
-    project.append("data/corrections.csv", f"{first['id']},,ärgerlich\n")
+    labeled = pq.read_table(project.root / "data/labeled.parquet").to_pylist()
+    learned = {row["id"]: row["labels"][0] for row in labeled if row["split"] == "train"}
+    wrong = next(
+        row["id"] for row in read_csv(project, "data/review.csv") if learned.get(row["id"]) == "erfreulich"
+    )
+    project.append("data/corrections.csv", f"{wrong},,ärgerlich\n")
     assert sorted(project.repro()) == [
         "baseline",
         "evaluate",
@@ -102,7 +106,7 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
         "train",
     ]
     learned = {row["id"]: row for row in pq.read_table(project.root / "data/train.parquet").to_pylist()}
-    assert learned[first["id"]]["labels"] == ["ärgerlich"] and learned[first["id"]]["source"] == "person"
+    assert learned[wrong]["labels"] == ["ärgerlich"] and learned[wrong]["source"] == "person"
     # an answer in the wrong file is refused with its line
     project.append("data/corrections.csv", f"{asked[0]['id']},,ärgerlich\n")
     printed = project.dvc("repro", fails=True)
