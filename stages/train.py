@@ -5,6 +5,7 @@ usage: python -m stages.train data/train.parquet models/base data/test.parquet \
 """
 
 import csv
+import errno
 import os
 import shutil
 import sys
@@ -66,12 +67,17 @@ def lesson(path, split, tokenizer, names, settings, folder):
     if not pads.dataset(path).count_rows(filter=wanted_rows):  # from_parquet fails on no rows
         return datasets.Dataset.from_dict({"input_ids": [], "labels": [], "length": []})
     datasets.disable_progress_bars()
-    table = datasets.Dataset.from_parquet(
-        str(path),
-        columns=["text", "labels", "probabilities", "weight", "split"],
-        filters=wanted_rows,
-        cache_dir=str(Path(folder, split)),
-    )
+    try:
+        table = datasets.Dataset.from_parquet(
+            str(path),
+            columns=["text", "labels", "probabilities", "weight", "split"],
+            filters=wanted_rows,
+            cache_dir=str(Path(folder, split)),
+        )
+    except OSError as error:
+        if "disk space" in str(error):  # datasets looks itself, and raises without a number
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
 
     def encoded(block):
         ids = encode(tokenizer, block["text"].to_pylist(), settings.max_tokens)
