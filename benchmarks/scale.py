@@ -4,7 +4,8 @@ usage: python -m benchmarks.scale [--sizes 100000 300000 1000000]
 
 Makes a csv of random words, 200 bytes a text as in 10 million of 2 GB, and takes it through the stages' own
 scripts in a folder of its own, with tiny random models as teacher and student, which read the first 8 tokens of
-a text: what is measured is the pipeline, not a model. Writes benchmarks/scale.json, a row for each stage and size, and the table of docs/scale.md.
+a text: what is measured is the pipeline, not a model. Writes benchmarks/scale.json, a row for each stage and size,
+and the table of docs/scale.md.
 """
 
 import csv
@@ -138,9 +139,8 @@ def table(rows):
     for stage in dict.fromkeys(row["stage"] for row in rows):
         known = {row["texts"]: (row["seconds"], row["mib"]) for row in rows if row["stage"] == stage}
         before, last = (np.array(known[size]) for size in sizes[-2:])
-        rise = np.maximum(0, last - before) / (
-            sizes[-1] - sizes[-2]
-        )  # memory of a few stages varies more than it grows
+        # the memory of a few stages varies more than it grows
+        rise = np.maximum(0, last - before) / (sizes[-1] - sizes[-2])
         aim = last + rise * (AIM - sizes[-1])
         cells = [f"{seconds:.0f} s, {mib} MiB" for seconds, mib in map(known.get, sizes)]
         lines.append(
