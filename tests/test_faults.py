@@ -8,6 +8,7 @@ import json
 import os
 import random
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,8 @@ from tests.workspace import stages_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 INTERRUPTIONS = int(os.environ.get("INTERRUPTIONS", "5"))
-SECRETS = {"aws_access_key_id": "AKIA-of-the-tests", "aws_secret_access_key": "a-secret-of-the-tests"}
+# drawn, since what stands in this file stands in every copy of the project
+SECRETS = {name: secrets.token_hex(20) for name in ("aws_access_key_id", "aws_secret_access_key")}
 METRICS = [f"metrics/{name}.json" for name in ("sample", "label", "evaluate", "forecast", "export")]
 
 
@@ -183,7 +185,7 @@ def shaky():
 
     server = make_server("127.0.0.1", 0, app, threaded=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    keys = {f"AWS_{name.upper()}": value for name, value in SECRETS.items()}
+    keys = {name.upper(): value for name, value in SECRETS.items()}
     keys |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}"}
     boto3.client(
         "s3", endpoint_url=keys["AWS_ENDPOINT_URL"], region_name="us-east-1", **SECRETS
@@ -232,7 +234,7 @@ def test_no_secret_of_the_environment_is_written_or_said(project, shaky):
     (The hub's token and the endpoint's key: test_hub, test_endpoint.)
     """
     keys, _ = shaky
-    secret = {"HF_TOKEN": "hf_a-token-of-the-tests", "NOLABELS_KEY": "sk-a-key-of-the-tests"}
+    secret = {name: secrets.token_hex(20) for name in ("HF_TOKEN", "NOLABELS_KEY")}
     project.dvc("remote", "add", "-d", "shared", "s3://shared/reviews")
     project.dvc("remote", "modify", "shared", "endpointurl", keys["AWS_ENDPOINT_URL"])
     with project.params() as values:
