@@ -283,7 +283,7 @@ def read_parquet(path, wanted, columns):
                     yield row, text, *(spelled(path, row, name, value) for name, value in spelling)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UserError(f"{path}: row 1: not readable gzip data ({error})") from error
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
         if isinstance(error, OSError) and error.errno is not None:
             raise
         message = shown(" ".join(str(error).split()))

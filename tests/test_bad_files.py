@@ -256,6 +256,12 @@ FILES = {
         "row 1: not a readable parquet file (Parquet magic bytes not found in footer. Either the file is corrupted or "
         "this is not a parquet file.)",
     ),
+    "parquet with a column's name that is no UTF-8": (
+        "a.parquet",
+        parquet(text=["a"], rating=["1"]).replace(b"rating", b"rat\x80ng"),
+        {"format": "parquet"},
+        "row 1: not a readable parquet file ('utf-8' codec can't decode byte 0x80 in position 3: invalid start byte)",
+    ),
     "no parquet": (
         "a.parquet",
         LINES.encode() * 9,
