@@ -33,7 +33,6 @@ def test_a_row(ours, peer, ratio, wanted):
     assert set(found) == {"name", "ours", "peer", "unit", "ratio", "asked"}
 
 
-@pytest.mark.skipif(not speed.JSON.exists(), reason="not measured yet")
 def test_the_page_holds_the_rows_of_the_json():
     rows = json.loads(speed.JSON.read_text(encoding="utf-8"))
     text = Path(speed.PAGE).read_text(encoding="utf-8")
@@ -136,7 +135,6 @@ def test_ten_million_texts_are_on_the_line_through_the_two_largest_sizes():
     )
 
 
-@pytest.mark.skipif(not scale.JSON.exists(), reason="not measured yet")
 def test_the_page_of_scale_holds_the_rows_of_its_json():
     rows = json.loads(scale.JSON.read_text(encoding="utf-8"))
     assert scale.table(rows) in scale.PAGE.read_text(encoding="utf-8")

@@ -79,8 +79,8 @@ def test_interrupted_at_random_moments(tmp_path, index, half):
         assert project.lock() == lock
         assert project.repro() == []
         shutil.rmtree(project.root)
-    everything = 60 * 4 * runs  # texts of pool and test, templates
-    assert asked <= everything + interrupted * 128 * 4
+    # texts of pool and test, templates: what was answered to the end is not asked again, only a part in hand
+    assert asked <= 60 * 4 * runs
 
 
 FULL = """
