@@ -2,12 +2,12 @@
 
 usage: python -m benchmarks.quality [--seeds 42 43 44] [--only WORD ...]
 
-Needs a finished `dvc repro` in this folder. Takes the whole pool through the pipeline's own code: `sample`,
-`score`, and `adapt` for a round of the teacher, of presets/reviews-best.yaml in a folder of its own, then
-calibration and students in many forms. Writes benchmarks/quality.json (a row for each form), the curves
-benchmarks/quality.svg, and the figures of benchmarks/quality.md. Teacher and students are measured on the
-872 test texts and on dev's 1,500. What is done is kept in .work/quality, so a run that was stopped goes on;
-answers of the teacher come from the answer store.
+Needs a finished `dvc repro` in this folder. Takes the whole pool through the pipeline's own code: `sample` and
+`score` of presets/reviews-best.yaml in a folder of its own, then calibration and students in many forms.
+Writes benchmarks/quality.json (a row for each form), the curves benchmarks/quality.svg, and the figures of
+benchmarks/quality.md. Teacher and students are measured on the 872 test texts and on dev's 1,500. What is
+done is kept in .work/quality, so a run that was stopped goes on; answers of the teacher come from the answer
+store.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from nolabels import models, params, statistics
-from nolabels.fitting import fit, read_scores, read_temperature
+from nolabels.fitting import fit, read_scores
 from nolabels.labels import decide, from_column, one_hot
 from nolabels.stage import UserError, arguments, progress, run, say
 from nolabels.statistics import calibration_error
@@ -45,8 +45,8 @@ class Form:
 
     pool: texts to learn from; None: the whole pool. labels: `teacher`, or `gold`. few: gold answers per
     class, in place of pool. templates: how many of the templates are asked, None: all. label: what differs
-    from params.yaml there. targets: soft or hard. round: of the teacher. learner: `student` or `tfidf`.
-    long: as many steps as the whole pool takes, in its recipe.
+    from params.yaml there. targets: soft or hard. learner: `student` or `tfidf`. long: as many
+    steps as the whole pool takes, in its recipe.
     """
 
     name: str
@@ -56,7 +56,6 @@ class Form:
     templates: int | None = None
     label: tuple = ()
     targets: str = "soft"
-    round: int = 0
     learner: str = "student"
     long: bool = False
 
@@ -69,7 +68,6 @@ STEPS = [  # each adds one thing to the one before
     Form("+ four templates", label=CALIBRATED, targets="hard"),
     Form("+ soft targets (the default)"),
     Form("+ more text: the whole pool", pool=None),
-    Form("+ a round of the teacher", pool=None, round=1),
 ]
 CURVE = [Form("250 texts", pool=250), Form("4,000 texts", pool=4000)]
 GOLD = [
@@ -103,8 +101,8 @@ def decides(path):
     return params.load(path).model_dump(exclude={"runtime"})
 
 
-def prepare(rounds):
-    """Texts and scores of the whole pool, test and dev in WORK; rounds: of the teacher, beside round 0."""
+def prepare():
+    """Texts and scores of the whole pool, test and dev in WORK."""
     root = Path.cwd()
     kept = WORK / "params.yaml"
     if kept.exists() and decides(kept) != decides(BEST):
@@ -113,38 +111,26 @@ def prepare(rounds):
     kept.write_bytes(BEST.read_bytes())
     if not (WORK / "metrics/sample.json").exists():
         stage("sample", root / "data/raw", "data", "metrics/sample.json")
-    for number in (0, *rounds):
-        teacher = root / "models/teacher" if number == 0 else Path("models/rounds", str(number))
-        if number and not (WORK / f"metrics/round_{number}.json").exists():
-            stage(
-                "adapt",
-                "data/pool.parquet",
-                f"data/scores/{number - 1}/pool.parquet",
-                root / "models/teacher",
-                teacher,
-                f"metrics/round_{number}.json",
-            )
-        for part in ("pool", "test", "dev"):
-            out = Path("data/scores", str(number), f"{part}.parquet")
-            if not (WORK / out).exists():
-                stage("score", f"data/{part}.parquet", teacher, out)
+    for part in ("pool", "test", "dev"):
+        out = Path("data/scores", f"{part}.parquet")
+        if not (WORK / out).exists():
+            stage("score", f"data/{part}.parquet", root / "models/teacher", out)
 
 
 @dataclass(frozen=True)
 class Data:
-    """Texts and gold (N x K bool) of the pool's train split, test and dev; scores: {round: {part: N x T x K}}.
+    """Texts and gold (N x K bool) of the pool's train split, test and dev; scores: {part: N x T x K}.
 
-    known: which pool texts have gold (N bool); temperatures: {round: what its teacher found, or None}.
+    known: which pool texts have gold (N bool).
     """
 
     texts: dict
     gold: dict
     known: np.ndarray
     scores: dict
-    temperatures: dict
 
 
-def read(values, rounds):
+def read(values):
     tables = {name: read_table(WORK / f"data/{name}.parquet") for name in ("pool", "test", "dev")}
     train = np.array(tables["pool"]["split"].to_pylist()) == "train"
     ids = {name: np.array(table["id"].to_pylist(), object) for name, table in tables.items()}
@@ -152,20 +138,15 @@ def read(values, rounds):
     names = values.task.names
     gold = {name: np.array([answers.get(key, [False] * len(names)) for key in ids[name]]) for name in ids}
     texts = {name: np.array(table["text"].to_pylist(), object) for name, table in tables.items()}
-    scores, temperatures = {}, {}
-    for number in (0, *rounds):
-        temperatures[number] = read_temperature(WORK / f"data/scores/{number}/pool.parquet")
-        scores[number] = {
-            name: read_scores(WORK / f"data/scores/{number}/{name}.parquet", values.task)[1] for name in ids
-        }
-        scores[number]["pool"] = scores[number]["pool"][train]
-    texts["pool"], gold["pool"] = texts["pool"][train], gold["pool"][train]
+    scores = {name: read_scores(WORK / f"data/scores/{name}.parquet", values.task)[1] for name in ids}
+    for of in (texts, gold, scores):
+        of["pool"] = of["pool"][train]
     for name in ("test", "dev"):
         table = read_table(WORK / f"data/{'gold' if name == 'test' else 'dev_gold'}.parquet")
         if table["id"].to_pylist() != ids[name].tolist():
             raise UserError(f"{WORK}/data: {name} must have gold for every text; delete the folder")
         gold[name] = from_column(table["labels"], names)
-    return Data(texts, gold, gold["pool"].any(1), scores, temperatures)
+    return Data(texts, gold, gold["pool"].any(1), scores)
 
 
 def gold_of_all(values):
@@ -197,10 +178,10 @@ def lesson(form, data, values):
             rows = np.sort(np.concatenate(each))
         rows = rows[: form.pool] if form.few is None else rows
         return rows, data.gold["pool"][rows].astype(np.float32), {}
-    scores = {part: found[:, : form.templates] for part, found in data.scores[form.round].items()}
+    scores = {part: found[:, : form.templates] for part, found in data.scores.items()}
     values = values.model_copy(update={"label": values.label.model_copy(update=dict(form.label))})
     rows = np.arange(len(scores["pool"]))[: form.pool]
-    fitted = fit(scores["pool"][rows], values, data.temperatures[form.round])
+    fitted = fit(scores["pool"][rows], values)
     found = {part: fitted.probabilities(given, values.task).round(4) for part, given in scores.items()}
     wanted = found["pool"][rows]
     return rows, wanted if form.targets == "soft" else one_hot(wanted.argmax(1), wanted.shape[1]), found
@@ -320,7 +301,7 @@ def uneven(data, values, seeds, size=5000, share=0.1):
                     ]
                 )
                 texts = random.permutation(texts)
-                scores, gold = data.scores[0]["pool"][texts], data.gold["pool"][texts]
+                scores, gold = data.scores["pool"][texts], data.gold["pool"][texts]
                 fitted = fit(scores, given)
                 answers = decide(fitted.probabilities(scores, values.task), values.task)
                 known = statistics.scores(gold, answers, values.task)
@@ -447,12 +428,11 @@ def draw(rows):
     known = {one["name"]: one for one in rows}
     lines = {
         "student, the teacher's labels": ["250 texts", STEPS[3].name, "4,000 texts", STEPS[4].name],
-        "the same, with a round of the teacher": [STEPS[5].name],
         "student, gold labels": [GOLD[0].name, GOLD[1].name, GOLD[2].name, GOLD[4].name],
         "TF-IDF, the teacher's labels": [form.name for form in TFIDF],
     }
     figure, axes = pyplot.subplots(figsize=(7, 4.2), layout="constrained")
-    for (name, forms), marker in zip(lines.items(), "osD^", strict=True):
+    for (name, forms), marker in zip(lines.items(), "oD^", strict=True):
         found = [known[form] for form in forms if form in known]
         axes.errorbar(
             [one["pool"] for one in found],
@@ -497,9 +477,8 @@ def main(argv=None):
             raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
     forms = [form for form in FORMS if any(word in form.name for word in args.only)]
     values, best = params.load(), params.load(BEST)
-    rounds = sorted({form.round for form in forms} - {0})
-    prepare(rounds)
-    data = read(best, rounds)
+    prepare()
+    data = read(best)
     others = uneven(data, values, args.seeds)
     found = {}
     # a whole table with one seed first, then with two

@@ -29,10 +29,10 @@ NAMES = ["negative", "positive"]
 STAGES = {  # what `dvc repro` would run; in their order
     "fetch": ["dataset", "data/raw", "data/own"],
     "sample": ["data/raw", "data", "metrics/sample.json"],
-    "score": ["data/pool.parquet", "models/own/teacher", "data/scores/0/pool.parquet"],
-    "score test": ["data/test.parquet", "models/own/teacher", "data/scores/0/test.parquet"],
+    "score": ["data/pool.parquet", "models/own/teacher", "data/scores/pool.parquet"],
+    "score test": ["data/test.parquet", "models/own/teacher", "data/scores/test.parquet"],
     "label": [
-        "data/pool.parquet", "data/scores/0/pool.parquet", "data/scores/0/test.parquet",
+        "data/pool.parquet", "data/scores/pool.parquet", "data/scores/test.parquet",
         "data/labeled.parquet", "data/teacher_test.parquet", "metrics/label.json",
     ],
     "select": [

@@ -101,22 +101,6 @@ def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
     return Mixture(float(temperature), shares)
 
 
-def fit_temperature(scores, wanted, prior):
-    """What N x K scores are divided by, above 0, so that they are as sure as wanted (N x K, sums 1).
-
-    Temperature scaling (Guo et al. 2017, "On Calibration of Modern Neural Networks"): the cross-entropy of
-    wanted and the softmax of the scores is least, each temperature with the bias that matches prior.
-    """
-    from scipy.optimize import minimize_scalar
-
-    def loss(log_temperature):
-        sharp = np.asarray(scores, np.float64) / np.exp(log_temperature)
-        return -(wanted * log_softmax(sharp + match_prior(sharp, prior))).sum(1).mean()
-
-    middle = np.log(np.std(scores) + 1e-9)  # prior matching has no answer far below it
-    return float(np.exp(minimize_scalar(loss, bounds=(middle - 3, middle + 3), method="bounded").x))
-
-
 def agreement_weights(scores, prior):
     """How much each template counts, by how often its answer is that of the others: T weights, sum 1.
 

@@ -15,7 +15,7 @@ from nolabels.calibration import (
     sigmoid,
 )
 from nolabels.stage import UserError, say
-from nolabels.tables import about, matrix, read_table
+from nolabels.tables import matrix, read_table
 
 FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in random order
 
@@ -32,11 +32,6 @@ def read_scores(path, task):
         known = against.null_count == 0
         scores = own_odds(scores, matrix(against).reshape(shape) if known else None)
     return table["id"].take(np.arange(0, len(table), templates)), scores
-
-
-def read_temperature(path):
-    """What the teacher of a table of scores found for itself to divide them by, or None (see `adapt`)."""
-    return about(path).get("model", {}).get("temperature")
 
 
 def read_pool(pool, pool_scores, task, columns):
@@ -100,12 +95,8 @@ def untouched(scores):
     return Fit(np.full(templates, 1 / templates), np.ones(classes), np.zeros(classes), even)
 
 
-def fit(scores, values, temperature=None):
-    """The Fit of N x T x K scores of texts in random order; values: params.Params.
-
-    temperature: of `read_temperature`, for label.temperature pool. A teacher that has learned from its own
-    answers is sure of nearly all: its scores fall into groups as far apart as if it were never wrong.
-    """
+def fit(scores, values):
+    """The Fit of N x T x K scores of texts in random order; values: params.Params."""
     label, task = values.label, values.task
     scores = np.asarray(scores[:FIT_TEXTS], np.float64)
     found = untouched(scores)
@@ -114,8 +105,6 @@ def fit(scores, values, temperature=None):
     if label.weights == "agreement":
         prior = found.prior / found.prior.sum()  # shares of classes that may come together
         found = replace(found, weights=agreement_weights(scores, prior))
-    if temperature is not None and label.temperature == "pool":
-        label = label.model_copy(update={"temperature": temperature})
     raw = mean(scores, found.weights)
     if task.multi_label:
         each = [

@@ -14,7 +14,6 @@ PINNED = Path("requirements.txt")
 
 # what decides a model's answers: weights, configuration, tokenizer
 DECIDES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja")
-TEMPERATURE = "temperature.json"  # of a round's teacher, beside its weights
 
 
 def folder_sha256(folder):
@@ -34,12 +33,6 @@ def gguf_file(folder):
     if len(names) > 1:
         raise UserError(f"{folder}: must hold one GGUF file, found {', '.join(names)}")
     return names[0] if names else None
-
-
-def own_temperature(folder):
-    """What a round's teacher found for itself to divide its scores by (see `adapt`); None of any other."""
-    path = Path(folder, TEMPERATURE)
-    return json.loads(path.read_text(encoding="utf-8"))["temperature"] if path.exists() else None
 
 
 def megabytes(folder):

@@ -353,7 +353,6 @@ class Score(Section):
 
 
 class Label(Section):
-    round: Annotated[int, Field(ge=0)]
     calibration: Literal["prior_matching", "none"]
     prior: Literal["uniform", "estimated"] | dict[str, Share]
     weights: Literal["equal", "agreement"]
@@ -366,38 +365,6 @@ class Label(Section):
                 f"prior must be uniform with calibration: none, which takes none, found {self.prior}"
             )
         return self
-
-
-# kinds of teacher that can learn from their own labels
-ADAPTED = ("likelihood", "entailment")
-
-
-class Round(Section):
-    before: Annotated[int, Field(ge=0)]
-
-
-def spelled(rounds):
-    """The keys of `rounds` as DVC finds them: text, numbers from 1 on."""
-    for key in rounds if isinstance(rounds, dict) else []:
-        if not re.fullmatch("[1-9][0-9]*", str(key)):
-            raise ValueError(f"must be named by numbers from 1 on, found {key!r}")
-        if not isinstance(key, str):
-            raise ValueError(
-                f'must name a round in quotes, "{key}", or DVC does not see it; found {key} without'
-            )
-    return rounds
-
-
-class Adapt(Section):
-    targets: Literal["hard", "soft"]
-    coverage: Share
-    seed: Annotated[int, Field(ge=0)]
-    steps: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
-    learning_rate: Annotated[Float, Field(gt=0, lt=1)]
-    warmup: Annotated[Float, Field(ge=0, lt=1)]
-    clip: Annotated[Float, Field(gt=0)]
-    precision: Precision
 
 
 class Select(Section):
@@ -454,8 +421,6 @@ class Params(Section):
     fetch: Fetch
     sample: Sample
     score: Score
-    rounds: Annotated[dict[str, Round], BeforeValidator(spelled)]
-    adapt: Adapt
     label: Label
     select: Select
     train: Train
@@ -481,32 +446,6 @@ class Params(Section):
                 raise ValueError(
                     f"task.classes: each needs a description, which a template asks for; {bare[0]!r} has none"
                 )
-        return self
-
-    @model_validator(mode="after")
-    def known_rounds(self):
-        known = ["0", *sorted(self.rounds, key=int)]
-        for name, item in self.rounds.items():
-            earlier = [other for other in known if int(other) < int(name)]
-            if str(item.before) not in earlier:
-                raise ValueError(
-                    f"rounds.{name}.before: must be a round before it ({', '.join(earlier)}), found {item.before}"
-                )
-        if self.rounds and self.score.kind not in ADAPTED:
-            raise ValueError(
-                f"rounds: must be {{}} for score.kind {self.score.kind}, since only {' and '.join(ADAPTED)} "
-                f"can learn, found {', '.join(self.rounds)}"
-            )
-        if self.rounds and self.task.multi_label:
-            raise ValueError(
-                f"rounds: must be {{}} with task.multi_label, where labels do not exclude each other, "
-                f"found {', '.join(self.rounds)}"
-            )
-        if str(self.label.round) not in known:
-            raise ValueError(
-                f"label.round: must be 0 or one of rounds ({', '.join(known[1:]) or 'there are none'}), "
-                f"found {self.label.round}"
-            )
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """Says how good teacher and student are likely to be, and whether to believe it, without any gold answer.
 
-usage: python -m stages.forecast data/pool.parquet data/scores/0/pool.parquet data/labeled.parquet \\
+usage: python -m stages.forecast data/pool.parquet data/scores/pool.parquet data/labeled.parquet \\
            data/teacher_test.parquet data/student_test.parquet metrics/forecast.json
 """
 

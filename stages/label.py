@@ -2,7 +2,7 @@
 
 Calibration is fitted on the pool's train split and applied unchanged to its valid split and the test.
 
-usage: python -m stages.label data/pool.parquet data/scores/0/pool.parquet data/scores/0/test.parquet \\
+usage: python -m stages.label data/pool.parquet data/scores/pool.parquet data/scores/test.parquet \\
            data/labeled.parquet data/teacher_test.parquet metrics/label.json
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels import params
-from nolabels.fitting import fit, read_pool, read_scores, read_temperature, untouched
+from nolabels.fitting import fit, read_pool, read_scores, untouched
 from nolabels.labels import certainty, decide, to_column
 from nolabels.stage import arguments, run, say
 from nolabels.statistics import shares
@@ -55,7 +55,7 @@ def main(argv=None):
     train = is_in_split(pool, "train")
     test_ids, test_scores = read_scores(args.test_scores, task)
 
-    fitted = fit(scores[train], values, read_temperature(args.pool_scores))
+    fitted = fit(scores[train], values)
     plain = replace(untouched(scores), reject=fitted.reject)
     pool_p, test_p = (fitted.probabilities(given, task) for given in (scores, test_scores))
     pool_raw, test_raw = (plain.probabilities(given, task) for given in (scores, test_scores))

@@ -3,7 +3,7 @@
 Answers that the store holds are not asked again; a run that was stopped goes on behind its last
 finished part.
 
-usage: python -m stages.score data/pool.parquet models/teacher data/scores/0/pool.parquet
+usage: python -m stages.score data/pool.parquet models/teacher data/scores/pool.parquet
 """
 
 import time
@@ -171,8 +171,6 @@ def main(argv=None):
         "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
         | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None},
     }
-    if temperature := models.own_temperature(args.teacher):
-        about["model"]["temperature"] = temperature
     write_scores(args.out, ids, known, about)
 
 

@@ -129,43 +129,6 @@ BAD_PARAMS = {
         changed("task", "threshold", value=1),
         "task.threshold: must be less than 1, found 1",
     ),
-    "a round without quotes": (
-        changed("rounds", value={1: {"before": 0}}),
-        'rounds: must name a round in quotes, "1", or DVC does not see it; found 1 without',
-    ),
-    "round nought": (
-        changed("rounds", value={"0": {"before": 0}}),
-        "rounds: must be named by numbers from 1 on, found '0'",
-    ),
-    "a round after one that is not there": (
-        changed("rounds", value={"1": {"before": 0}, "3": {"before": 2}}),
-        "rounds.3.before: must be a round before it (0, 1), found 2",
-    ),
-    "a round after itself": (
-        changed("rounds", value={"1": {"before": 1}}),
-        "rounds.1.before: must be a round before it (0), found 1",
-    ),
-    "labels of a round that is not there": (
-        changed("label", "round", value=1),
-        "label.round: must be 0 or one of rounds (there are none), found 1",
-    ),
-    "rounds of a teacher that cannot learn": (
-        changed(
-            "rounds",
-            value={"1": {"before": 0}},
-            score={"kind": "similarity", "templates": [{"class_text": "{class}"}]},
-        ),
-        "rounds: must be {} for score.kind similarity, since only likelihood and entailment can learn, found 1",
-    ),
-    "rounds with several labels": (
-        changed(
-            "rounds",
-            value={"1": {"before": 0}},
-            task={"multi_label": True},
-            label={"prior": {"negative": 0.5, "positive": 0.5}},
-        ),
-        "rounds: must be {} with task.multi_label, where labels do not exclude each other, found 1",
-    ),
     "no YAML": ("task: [", "line 1: not valid YAML: expected the node content, but found '<stream end>'"),
     "no sections": ("- 1", "must hold sections, found list"),
 }

@@ -93,7 +93,7 @@ def test_pools_of_uneven_classes_are_what_they_are_said_to_be():
     evidence = random.normal(np.where(gold, 3, -3), 2.0)
     scores = np.stack([-evidence / 2, evidence / 2], -1)[:, None].astype(np.float32)
     values = params.load()
-    data = quality.Data({}, {"pool": np.stack([~gold, gold], 1)}, None, {0: {"pool": scores}}, {})
+    data = quality.Data({}, {"pool": np.stack([~gold, gold], 1)}, None, {"pool": scores})
     rows = quality.uneven(data, values, [1, 2], size=2000, share=0.2)
     assert [one["name"] for one in rows[:3]] == [
         f"20% negative, prior {how}" for how in ("uniform", "estimated", "declared")

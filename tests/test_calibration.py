@@ -6,7 +6,6 @@ import pytest
 from nolabels.calibration import (
     agreement_weights,
     fit_mixture,
-    fit_temperature,
     log_softmax,
     match_prior,
     own_odds,
@@ -78,15 +77,6 @@ def test_the_mixture_holds_to_a_given_prior():
     scores, _ = grouped(4000, 3, [0.6, 0.3, 0.1], rise=3.0)
     found = fit_mixture(scores, [0.6, 0.3, 0.1])
     assert found.shares.tolist() == [0.6, 0.3, 0.1] and found.temperature == pytest.approx(1 / 3, rel=0.1)
-
-
-def test_a_temperature_makes_scores_as_sure_as_wanted():
-    scores, groups = grouped(4000, 3, [0.6, 0.3, 0.1], rise=3.0, width=1.2)
-    prior = [0.6, 0.3, 0.1]
-    wanted = np.exp(log_softmax(scores / 0.48 + match_prior(scores / 0.48, prior)))
-    assert fit_temperature(scores, wanted, prior) == pytest.approx(0.48, rel=1e-2)
-    # as sure as they are right, where the classes themselves are wanted
-    assert fit_temperature(scores, np.eye(3)[groups], prior) == pytest.approx(0.48, rel=0.1)
 
 
 def test_equal_scores_are_no_groups():

@@ -10,44 +10,26 @@ import pytest
 import yaml
 
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
-# a stage that runs the script of another one
-SCRIPTS = {"rescore": "score"}
-# of which sections beside its own a stage reads values; what `label` makes of scores a round learns from
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 # of which other sections a stage depends; `report` shows them all
 SECTIONS = {
-    "rescore": {"score"},
-    "adapt": {"score", "label"},
     "forecast": {"label"},
     "report": set(PARAMS) - {"runtime"},
 }
 
 
-def items(stage, params):
-    """[(key, item)] of a foreach, as DVC resolves it. Where the default has no rounds, one is made up."""
-    found = stage["foreach"]
-    if found == "${rounds}":
-        found = params["rounds"] or {"1": {"before": 0}}
-    return list(found.items()) if isinstance(found, dict) else [(item, item) for item in found]
-
-
 def resolved():
     """{stage: (script, definition)} with the items of each foreach filled in, cmd as one text."""
-    params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     found = {}
     for name, stage in PIPELINE.items():
-        each = (
-            [(f"{name}@{key}", key, item) for key, item in items(stage, params)] if "foreach" in stage else []
-        )
+        given = stage.get("foreach", {})
+        items = given.items() if isinstance(given, dict) else [(item, item) for item in given]
+        each = [(f"{name}@{key}", key, item) for key, item in items]
         for label, key, item in each or [(name, None, None)]:
-            text = yaml.safe_dump(stage.get("do", stage))
-            text = text.replace("${key}", str(key)).replace("${label.round}", str(params["label"]["round"]))
+            text = yaml.safe_dump(stage.get("do", stage)).replace("${key}", str(key))
             for field, value in item.items() if isinstance(item, dict) else []:
                 text = text.replace(f"${{item.{field}}}", str(value))
-            definition = yaml.safe_load(text.replace("${item}", str(item)))
-            if isinstance(definition["cmd"], list):
-                definition["cmd"] = " && ".join(definition["cmd"])
-            found[label] = SCRIPTS.get(name, name), definition
+            found[label] = name, yaml.safe_load(text.replace("${item}", str(item)))
     return found
 
 
@@ -151,8 +133,7 @@ def test_code_of_other_stages_names_no_gold(script):
 def test_stage_is_described_and_named_like_its_script(name):
     script, stage = STAGES[name]
     assert len(stage["desc"]) > 20
-    for command in stage["cmd"].split(" && "):
-        assert command.startswith(f"python -m stages.{script} ")
+    assert stage["cmd"].startswith(f"python -m stages.{script} ")
     assert set(stage["cmd"].split()[3:]) >= {path for path in outs(stage) if path in stage["cmd"]}
 
 

@@ -39,7 +39,7 @@ def test_the_gate_installs_what_is_pinned_by_its_hash():
 
 def test_parameters_named_in_the_table_exist():
     params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    sections = "task|fetch|sample|score|adapt|label|select|train|export|runtime"
+    sections = "task|fetch|sample|score|label|select|train|export|runtime"
     named = re.findall(rf"`({sections})\.(\w+)", TEXT)
     assert len(named) >= 8
     for section, key in named:

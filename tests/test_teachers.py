@@ -107,17 +107,17 @@ def tables():
 def run(teacher):
     """score for both tables, then label; the pool's table of scores, its facts and the metrics."""
     for name in ("pool", "test"):
-        score.main([f"data/{name}.parquet", teacher, f"data/scores/0/{name}.parquet"])
+        score.main([f"data/{name}.parquet", teacher, f"data/scores/{name}.parquet"])
     label.main(
         [
             "data/pool.parquet",
-            "data/scores/0/pool.parquet",
-            "data/scores/0/test.parquet",
+            "data/scores/pool.parquet",
+            "data/scores/test.parquet",
             "data/labeled.parquet",
         ]
         + ["data/teacher_test.parquet", "metrics/label.json"]
     )
-    path = "data/scores/0/pool.parquet"
+    path = "data/scores/pool.parquet"
     return read_table(path), about(path), json.loads(Path("metrics/label.json").read_text())
 
 
@@ -144,9 +144,9 @@ def test_every_kind_goes_through_the_stages(values, kind, template, make, long_t
     assert len(scores) == 12 and facts["model"]["kind"] == kind and facts["model"]["parameters"] > 1000
     assert metrics["cut"] == {"pool": 1, "test": 0}
     assert (scores["against"].null_count == 0) == (kind == "entailment")
-    before = Path("data/scores/0/pool.parquet").read_bytes()
+    before = Path("data/scores/pool.parquet").read_bytes()
     run("teacher")
-    assert Path("data/scores/0/pool.parquet").read_bytes() == before
+    assert Path("data/scores/pool.parquet").read_bytes() == before
 
 
 def test_an_endpoint_goes_through_the_stages(values, tmp_path):
@@ -187,7 +187,7 @@ def test_parts_of_a_served_teacher_are_in_the_store_before_the_next_is_asked(val
         values["fetch"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
         load(values)
         fetch.main(["teacher", "models/teacher", "models/own"])
-        arguments = ["data/pool.parquet", "models/teacher", "data/scores/0/pool.parquet"]
+        arguments = ["data/pool.parquet", "models/teacher", "data/scores/pool.parquet"]
         served.plan = ["answer"] * 70 + ["drop"]
         with pytest.raises(UserError, match="must answer"):
             score.main(arguments)

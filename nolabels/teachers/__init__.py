@@ -94,12 +94,6 @@ class Teacher:
             long if cut is None or overlap is not None else long | cut,
         )
 
-    def excerpts(self, texts):
-        """The texts as they are learned from: what one reading holds of each."""
-        texts = [self.clean(text) for text in texts]
-        limit = self.reading.max_tokens
-        return [beginning(text, span, limit) for text, span in zip(texts, self.spans(texts), strict=True)]
-
     def clean(self, text):
         """The text as this kind reads it."""
         return text
@@ -130,14 +124,6 @@ class Teacher:
         """
         raise NotImplementedError
 
-    def logits(self, texts, template, words):
-        """B excerpts, one template, K class words -> B x K scores that gradients flow through.
-
-        What `score` gives but for a constant of each class, in one plain forward pass of self.model;
-        the kinds of params.ADAPTED have it. Only a model that was loaded in float32 can learn.
-        """
-        raise NotImplementedError
-
 
 def beginning(text, span, limit):
     """A text up to its `limit`-th token; span: where each token begins and ends."""
@@ -150,19 +136,18 @@ def windows(count, size, overlap):
     return [(start, min(start + size, count)) for start in range(0, max(count - overlap, 1), step)]
 
 
-def load(score, folder, *, device, precision, served, descriptions, learns=False):
+def load(score, folder, *, device, precision, served, descriptions):
     """The teacher that `score` (params.Score) describes, from the model in `folder`.
 
     served: params.Served (how a served teacher is asked) or None; descriptions: {class words:
-    description}; learns: whether its model is going to be trained, which makes it read slower. Raises UserError
-    where the model is not of the stated kind.
+    description}. Raises UserError where the model is not of the stated kind.
     """
     reading = Reading(score.max_tokens, score.overlap if score.long_text == "parts" else None)
     if score.kind == "endpoint":
         from nolabels.teachers.endpoint import Endpoint
 
         return Endpoint(folder, served=served, reading=reading)
-    place = {"device": device, "precision": precision, "reading": reading, "learns": learns}
+    place = {"device": device, "precision": precision, "reading": reading}
     if score.kind == "entailment":
         from nolabels.teachers.entailment import Entailment
 

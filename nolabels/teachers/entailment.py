@@ -27,13 +27,13 @@ class Entailment(Teacher):
     one label has nothing to compete with: `against` is NaN.
 
     reading: teachers.Reading; a text that is longer than the model and its hypothesis leave room for
-    is cut, as the pipeline does, and the hypothesis never; learns: whether the model is going to be trained;
-    batch_tokens: padded tokens in one forward pass. Raises UserError where the model is no sequence classifier or has no entailment label.
+    is cut, as the pipeline does, and the hypothesis never; batch_tokens: padded tokens in one forward
+    pass. Raises UserError where the model is no sequence classifier or has no entailment label.
     """
 
     kind = "entailment"
 
-    def __init__(self, folder, *, device, precision, reading, learns=False, batch_tokens=None):
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith("ForSequenceClassification") for name in found):
             raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
@@ -60,8 +60,7 @@ class Entailment(Teacher):
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.frame = Frame.of(self.tokenizer)
         self.size = models.size(self.model, self.tokenizer)
-        if not learns:
-            packing.settle(self.model, device, precision, reading.max_tokens)
+        packing.settle(self.model, device, precision, reading.max_tokens)
 
     @torch.inference_mode()
     def score(self, texts, templates, words):
@@ -87,16 +86,6 @@ class Entailment(Teacher):
         against = np.full(logits.shape[:-1], np.nan, np.float32) if alone else logits[..., self.against]
         cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
         return logits[..., self.entailment], against, cut
-
-    def logits(self, texts, template, words):
-        """See Teacher.logits: every pair's logit of entailment."""
-        hypotheses = self.encode([hypothesis(template, word) for word in words])
-        pairs = [
-            self.frame.pair(ids[: int(min(room, len(ids)))], asked)
-            for ids in self.encode(texts)
-            for asked, room in zip(hypotheses, self.room(hypotheses), strict=True)
-        ]
-        return self.forward(pairs)[:, self.entailment].reshape(len(texts), len(words))
 
     def room(self, hypotheses):
         """Tokens of a premise for which each hypothesis (token ids) leaves room; infinite without a limit."""

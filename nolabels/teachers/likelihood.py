@@ -94,21 +94,20 @@ class Branch:
 class Likelihood(Teacher):
     """Scores texts with the causal model in `folder` (safetensors or GGUF).
 
-    precision: "float32" or "bfloat16"; reading: teachers.Reading; learns: whether the model is going to be
-    trained; batch_tokens: padded tokens in one forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked
-    of a tokenizer that has none.
+    precision: "float32" or "bfloat16"; reading: teachers.Reading; batch_tokens: padded tokens in one
+    forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked of
+    a tokenizer that has none.
     """
 
     kind = "likelihood"
 
-    def __init__(self, folder, *, device, precision, reading, learns=False, batch_tokens=None):
+    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
         found = models.architectures(folder)
         if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in found):
             raise wrong_kind(self.kind, "a causal language model", found, folder)
         self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
         self.parameters = self.model.num_parameters()
         output = self.model.get_output_embeddings()
-        # of a model in float32 the layer's own numbers, which it may learn to change
         self.output = output.weight.float(), None if output.bias is None else output.bias.float()
         # in float32 always: bfloat16 logits come in steps of an eighth, and texts would tie
         output.register_forward_hook(lambda module, given, result: self.in_float32(given[0]))
@@ -125,13 +124,11 @@ class Likelihood(Teacher):
         self.picks = "logits_to_keep" in forward  # whether the model can leave logits out
         self.heads, self.premises = {}, {}
         self.tolerance = TOLERANCE[precision]
-        if not learns:
-            packing.settle(self.model, device, precision, reading.max_tokens)
+        packing.settle(self.model, device, precision, reading.max_tokens)
 
     def in_float32(self, hidden):
         """The output layer, whatever the precision of what it reads."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            return torch.nn.functional.linear(hidden.float(), *self.output)
+        return torch.nn.functional.linear(hidden.float(), *self.output)
 
     # ------------------------------------------------------------------ prompts
 
@@ -306,22 +303,10 @@ class Likelihood(Teacher):
             scores[tuple(zip(*places, strict=True))] = found
         return scores
 
-    def logits(self, texts, template, words):
-        """See Teacher.logits: log P(words | template with the text), all tokens of the words."""
-        prompt = self.prompt(template, words)
-        rows = self.encode([prompt.head + text + prompt.tail for text in texts], prompt.special)
-        rows = [ids or self.start for ids in rows]
-        self.check_room([rows], [prompt.words])
-        asked = spread(rows, prompt.words)
-        places = [branch.text * len(words) + number for branch in asked for number in branch.classes]
-        order = torch.tensor(places, device=self.device).argsort()
-        return self.whole(asked)[order].reshape(len(texts), len(words))
-
     def whole(self, asked):
         """The model's own forward pass over some Branches.
 
-        Returns the log-likelihoods of their class words, branch by branch: a vector that gradients flow
-        through.
+        Returns the log-likelihoods of their class words, branch by branch: a vector.
         """
         width = max(len(branch.ids) for branch in asked)
         ids = np.zeros((len(asked), width), np.int64)

@@ -34,13 +34,13 @@ class Similarity(Teacher):
     Without these files it is the mean, or for a causal language model the last token, the only one
     that has seen the whole text.
 
-    reading: teachers.Reading; descriptions: {class words: description}; learns: whether the model is going to be
-    trained; batch_tokens: padded tokens in one forward pass. Raises UserError where the model is no encoder, or has a step that is not known.
+    reading: teachers.Reading; descriptions: {class words: description}; batch_tokens: padded tokens in
+    one forward pass. Raises UserError where the model is no encoder, or has a step that is not known.
     """
 
     kind = "similarity"
 
-    def __init__(self, folder, *, device, precision, reading, descriptions, learns=False, batch_tokens=None):
+    def __init__(self, folder, *, device, precision, reading, descriptions, batch_tokens=None):
         found = models.architectures(folder)
         steps = read_steps(Path(folder))
         if steps is None and (not found or found[0].endswith(OTHER)):
@@ -59,8 +59,7 @@ class Similarity(Teacher):
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "right"
         self.size = models.size(self.model, self.tokenizer)
-        if not learns:
-            packing.settle(self.model, device, precision, reading.max_tokens)
+        packing.settle(self.model, device, precision, reading.max_tokens)
         self.classes = {}
 
     def score(self, texts, templates, words):
