@@ -15,7 +15,7 @@ from nolabels.calibration import (
     sigmoid,
 )
 from nolabels.stage import UserError, say
-from nolabels.tables import matrix, read_table
+from nolabels.tables import about, matrix, read_table
 
 FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in random order
 
@@ -23,7 +23,7 @@ FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in ran
 def read_scores(path, task):
     """ids (a column of N) and scores (N x T x K) of a table of scores; with several labels per text, log-odds."""
     table = read_table(path, ["id", "template", "score"] + (["against"] if task.multi_label else []))
-    templates = int(table["template"].to_numpy().max()) + 1
+    templates = len(about(table)["templates"])
     scores = matrix(table["score"])
     shape = (-1, templates, scores.shape[1])
     scores = scores.reshape(shape)

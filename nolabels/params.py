@@ -222,6 +222,20 @@ class Gold(Section):
         return self
 
 
+class Zones(Section):
+    """Shares of the hash range: which texts may be test, dev or pool (see nolabels/texts.py, zone_place)."""
+
+    test: Annotated[Float, Field(ge=0, lt=1)]
+    dev: Annotated[Float, Field(ge=0, lt=1)]
+    pool: Annotated[Float, Field(gt=0, le=1)]
+
+    @model_validator(mode="after")
+    def whole(self):
+        if not math.isclose(self.test + self.dev + self.pool, 1, abs_tol=1e-9):
+            raise ValueError(f"must be in all 1, found {self.test:g} + {self.dev:g} + {self.pool:g}")
+        return self
+
+
 class Sample(Section):
     format: Literal["csv", "tsv", "jsonl", "parquet", "txt"]
     columns: list[Text] | None
@@ -229,11 +243,12 @@ class Sample(Section):
     gold: Gold | None
     test_file: Text | None
     method: Literal["draw", "notebook"]
+    zones: Zones | None
     seed: Annotated[int, Field(ge=0)]
-    pool: Annotated[int, Field(ge=1)]
+    pool: Annotated[int, Field(ge=1)] | None
     valid: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)] | None
-    dev: Annotated[int, Field(ge=0)]
+    dev: Annotated[int, Field(ge=0)] | None
     near_duplicates: Literal["keep", "remove"]
     similarity: Share
 
@@ -245,17 +260,35 @@ class Sample(Section):
             raise ValueError("text and gold must be null for txt, found a column's name")
         if self.format != "txt" and self.text is None:
             raise ValueError(f"text must name the column of the texts, found null for {self.format}")
-        if self.test is None and self.test_file is None:
-            raise ValueError("test must be a number where test_file is null, found null")
-        if self.method == "notebook" and (self.test_file is None or self.valid or self.dev):
+        if self.method == "notebook" and (
+            self.test_file is None or self.valid or self.dev != 0 or self.pool is None
+        ):
             raise ValueError(
-                "method notebook needs a test_file, valid 0 and dev 0, "
-                f"found {self.test_file}, {self.valid} and {self.dev}"
+                "method notebook needs a test_file, a number as pool, valid 0 and dev 0, "
+                f"found {self.test_file}, {self.pool}, {self.valid} and {self.dev}"
             )
         if self.method == "notebook" and self.near_duplicates == "remove":
             raise ValueError(
                 "near_duplicates must be keep for method notebook, which leaves nothing out, found remove"
             )
+        return self
+
+    @model_validator(mode="after")
+    def fitting_zones(self):
+        if (self.zones is None) != (self.method == "notebook"):
+            raise ValueError(
+                "zones must be null for method notebook, which draws without them, and given for method draw, "
+                f"found {'null' if self.zones is None else 'shares'} with {self.method}"
+            )
+        if self.zones is None:
+            return self
+        if (self.zones.test == 0) != (self.test_file is not None):
+            raise ValueError(
+                "zones.test must be 0 where test_file names the test texts, and above 0 where it is null, "
+                f"found {self.zones.test:g}"
+            )
+        if self.zones.dev == 0 and self.dev:
+            raise ValueError(f"dev must be 0 where zones.dev is 0, found {self.dev}")
         return self
 
 
@@ -390,6 +423,7 @@ class Export(Section):
 
 class Report(Section):
     show_texts: bool
+    note: Text | None
 
 
 class Served(Section):

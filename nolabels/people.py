@@ -1,6 +1,7 @@
-"""Answers that people gave: data/corrections.csv and data/test_labels.csv."""
+"""Answers that people gave: data/corrections.csv, data/dev_labels.csv and data/test_labels.csv."""
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,18 +9,15 @@ import pyarrow.compute as pc
 
 from nolabels.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
 from nolabels.spelling import NONE, SEPARATOR, join, parse
-from nolabels.stage import UserError
+from nolabels.stage import UserError, say
 from nolabels.texts import text_id
 
 
-def read_answers(path, task, ids, elsewhere, hint):
-    """{id: tuple of class names} from a csv with the columns `id` or `text`, and `label`.
+def read_rows(path):
+    """Yields (line, id, label) of each row with a label. The csv has the columns `id` or `text`, and `label`.
 
-    task: params.Task; with multi_label a label may be "a; b", or "(none)". Rows without a label are
-    passed over. ids: column (Arrow) of the ids that may be answered here; elsewhere: of those
-    that belong into the other file, and hint: which that is. Raises UserError with the line.
+    Raises UserError with the line.
     """
-    path, found, lines = Path(path), {}, {}
     csv.field_size_limit(LONGEST_LINE)
     reader = csv.DictReader((line for _, line in read_lines(path)), strict=True)
     try:
@@ -33,32 +31,50 @@ def read_answers(path, task, ids, elsewhere, hint):
             label = (answer["label"] or "").strip()
             if not label:
                 continue
-            given = (answer.get("id") or "").strip() or (text_id(answer.get("text") or ""))
-            names = parse(label, task.multi_label)
-            if not set(names) <= set(task.labels):
-                several = (
-                    f", or several with {SEPARATOR!r} between them, or {NONE}" if task.multi_label else ""
-                )
-                raise UserError(
-                    f"{path}: line {line}: label must be one of {', '.join(task.labels)}{several}, found {label!r}"
-                )
-            names = tuple(name for name in task.labels if name in names)
-            if found.get(given, names) != names:
-                raise UserError(
-                    f"{path}: line {line}: {given} is answered twice, {join(found[given])!r} and {label!r}"
-                )
-            found[given] = names
-            lines.setdefault(given, line)
+            given = (answer.get("id") or "").strip() or text_id(answer.get("text") or "")
+            if not re.fullmatch("[0-9a-f]{32}", given):
+                raise UserError(f"{path}: line {line}: id must be 32 hex digits, found {given!r}")
+            yield line, given, label
     except csv.Error as error:
         raise UserError(f"{path}: line {reader.reader.line_num}: {describe_csv(str(error))}") from error
-    answered = pa.array(list(found), ids.type)
-    here, there = (pc.is_in(answered, value_set=known).to_pylist() for known in (ids, elsewhere))
-    for given, is_here, is_there in zip(found, here, there, strict=True):
-        if is_there:
-            raise UserError(f"{path}: line {lines[given]}: {given} is an answer for {hint}")
-        if not is_here:
-            raise UserError(f"{path}: line {lines[given]}: id must be one that was drawn, found {given!r}")
-    return found
+
+
+def read_ids(path):
+    """The ids that are answered in a csv, whatever the answers."""
+    return {given for _, given, _ in read_rows(Path(path))}
+
+
+def read_answers(path, task, ids, elsewhere):
+    """{id: tuple of class names} of the texts `ids`, from a csv (see read_rows).
+
+    task: params.Task; with multi_label a label may be "a; b", or "(none)". ids: column (Arrow) of the ids that
+    may be answered here; elsewhere: {file that answers belong into: column of the ids}. An answer for a text
+    that is in neither stays in the file and is counted in one line: the text may come back. Raises UserError
+    with the line where a label is no class, a text is answered twice, or an answer belongs into another file.
+    """
+    path, found, lines = Path(path), {}, {}
+    for line, given, label in read_rows(path):
+        names = parse(label, task.multi_label)
+        if not set(names) <= set(task.labels):
+            several = f", or several with {SEPARATOR!r} between them, or {NONE}" if task.multi_label else ""
+            raise UserError(
+                f"{path}: line {line}: label must be one of {', '.join(task.labels)}{several}, found {label!r}"
+            )
+        names = tuple(name for name in task.labels if name in names)
+        if found.get(given, names) != names:
+            raise UserError(
+                f"{path}: line {line}: {given} is answered twice, {join(found[given])!r} and {label!r}"
+            )
+        found[given] = names
+        lines.setdefault(given, line)
+    answered = pa.array(list(found), pa.string())
+    for file, others in elsewhere.items():
+        for given in answered.filter(pc.is_in(answered, value_set=others)).to_pylist():
+            raise UserError(f"{path}: line {lines[given]}: {given} must be answered in {file}")
+    here = answered.filter(pc.is_in(answered, value_set=ids)).to_pylist()
+    if len(here) < len(found):
+        say(f"{path}: {len(found) - len(here)} answers are for texts that are not drawn now; they are kept")
+    return {given: found[given] for given in here}
 
 
 def write_review(path, rows, columns):

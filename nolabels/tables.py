@@ -55,13 +55,26 @@ def train_schema(classes):
 
 
 def predictions_schema(classes, raw=False):
-    """Answers on the test texts; raw: with the teacher's labels before calibration."""
+    """Answers on the dev or the test texts; raw: with the teacher's labels before calibration."""
     columns = [
         ("id", pa.string()),
         ("probabilities", pa.list_(pa.float32(), classes)),
         ("labels", pa.list_(pa.string())),
     ]
     return pa.schema(columns + ([("raw_labels", pa.list_(pa.string()))] if raw else []))
+
+
+def write_predictions(path, ids, probabilities, labels, names, raw_labels=None, **about):
+    """The answers of one model on the texts of a split.
+
+    ids: column of N; probabilities: N x K in 0..1; labels, raw_labels: columns of N lists of class names;
+    about: facts for the metadata, such as the model's size.
+    """
+    columns = {"id": ids, "probabilities": fixed(rounded(probabilities), "float32"), "labels": labels}
+    if raw_labels is not None:
+        columns["raw_labels"] = raw_labels
+    schema = predictions_schema(len(names), raw=raw_labels is not None)
+    write_table(path, pa.table(columns, schema=schema), classes=names, **about)
 
 
 def fixed(array, dtype):

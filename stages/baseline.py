@@ -1,18 +1,18 @@
 """What a classical model learns from the same labels: TF-IDF and logistic regression of scikit-learn.
 
-usage: python -m stages.baseline data/train.parquet data/test.parquet data/baseline_test.parquet
+usage: python -m stages.baseline data/train.parquet data/dev.parquet data/test.parquet \\
+           data/baseline_dev.parquet data/baseline_test.parquet
 """
 
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from nolabels import params
 from nolabels.labels import decide, from_column, to_column
 from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, predictions_schema, read_table, rounded, write_table
+from nolabels.tables import read_table, write_predictions
 from nolabels.tfidf import fit_predict
 
 TEXTS = 100_000  # at most so many are learned from; a pool stands in random order
@@ -21,27 +21,28 @@ TEXTS = 100_000  # at most so many are learned from; a pool stands in random ord
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("table", type=Path, help="what to learn from")
+    parser.add_argument("dev", type=Path, help="dev texts, without answers")
     parser.add_argument("test", type=Path, help="test texts, without answers")
-    parser.add_argument("predictions", type=Path, help="table to write")
+    parser.add_argument("dev_answers", type=Path, help="table to write: its answers on dev")
+    parser.add_argument("test_answers", type=Path, help="table to write: its answers on test")
     args = parser.parse_args(argv)
     task = params.load().task
     names = task.labels
 
-    table, test = read_table(args.table), read_table(args.test, ["id", "text"])
+    table = read_table(args.table)
     table = table.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))[:TEXTS]
+    unseen = [read_table(path, ["id", "text"]) for path in (args.dev, args.test)]
     predicted = fit_predict(
         table["text"].to_pylist(),
         from_column(table["labels"], names),
         table["weight"].to_numpy(),
-        test["text"].to_pylist(),
+        [text for part in unseen for text in part["text"].to_pylist()],
         task,
     )
-    columns = {
-        "id": test["id"],
-        "probabilities": fixed(rounded(predicted), np.float32),
-        "labels": to_column(decide(predicted, task), names),
-    }
-    write_table(args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names)
+    for part, found, path in zip(
+        unseen, np.split(predicted, [len(unseen[0])]), (args.dev_answers, args.test_answers), strict=True
+    ):
+        write_predictions(path, part["id"], found, to_column(decide(found, task), names), names)
     say(f"baseline: TF-IDF and logistic regression on {len(table)} texts")
 
 

@@ -1,10 +1,10 @@
-"""Compares the answers of teacher, student, its ONNX form and baseline with gold.
+"""Compares the answers of teacher, student, its ONNX form and baseline with gold, on dev or on test.
 
-Loads no model; alone reads gold.
+Loads no model; it is the only stage that reads gold.
 
-usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/gold.parquet data/test_labels.csv \\
-           data/teacher_test.parquet data/student_test.parquet data/onnx_test.parquet \\
-           data/baseline_test.parquet metrics/evaluate.json data/mistakes.parquet plots
+usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/dev.parquet data/dev_gold.parquet \\
+           data/dev_labels.csv data/teacher_dev.parquet data/student_dev.parquet data/onnx_dev.parquet \\
+           data/baseline_dev.parquet metrics/dev.json data/mistakes_dev.parquet plots/dev
 """
 
 import csv
@@ -34,7 +34,7 @@ SURE = 0.9  # the certainty from which on an answer counts as covered
 
 
 def read_gold(gold, answers, ids, names):
-    """Which test texts have gold (N bool) and which classes (N x K bool).
+    """Which texts have gold (N bool) and which classes (N x K bool).
 
     answers: {id: class names} of a person, which count before the source's.
     """
@@ -79,6 +79,28 @@ def write_plots(folder, gold, answers, probabilities, known, task):
             for number, (place, _) in enumerate(found["teacher"])
         ]
         write_csv(folder / f"{name}.csv", [name, *people], rows)
+
+
+def write_mistakes(path, texts, gold, answers, probabilities, known, task):
+    """The texts with gold on which teacher or student are wrong, the student's most confident first.
+
+    texts: table of N; the others as in `write_plots`.
+    """
+    told = {who: spelled(given, task.labels) for who, given in {"gold": gold, **answers}.items()}
+    right = [(answers[who] == gold).all(1) for who in ("teacher", "student")]
+    wrong = np.flatnonzero(known & ~(right[0] & right[1]))
+    confidence = certainty(probabilities["student"], task)
+    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
+    columns = {
+        "id": texts["id"].take(wrong),
+        "text": texts["text"].take(wrong),
+        **{
+            who: pa.array([told[who][row] for row in wrong], pa.string())
+            for who in ("gold", "teacher", "student")
+        },
+        "confidence": pa.array(confidence[wrong], pa.float32()),
+    }
+    write_table(path, pa.table(columns))
 
 
 def how_sure(probabilities, task):
@@ -127,13 +149,13 @@ def describe(answers, probabilities, task):
     return found | few(task.labels, {"shares": shares(answers, task.labels).values()})
 
 
-def table_lines(metrics):
-    """The comparison as a person reads it at the end of a run."""
+def table_lines(name, metrics):
+    """The comparison as a person reads it at the end of a run. name: dev or test."""
     several = "micro_f1" in metrics["teacher"]  # accuracy is then that of all classes of a text
     columns = ["macro_f1", *(["micro_f1"] if several else []), "ece"]
     titles = {"macro_f1": "macro F1", "micro_f1": "micro F1", "ece": "ECE"}
     lines = [
-        f"{'':14}{'accuracy':>9}   {'95 % interval':<15}"
+        f"{name:14}{'accuracy':>9}   {'95 % interval':<15}"
         + "".join(f" {titles[column]:>9}" for column in columns)
     ]
     names = {
@@ -167,9 +189,9 @@ def table_lines(metrics):
     return lines
 
 
-def unknown_lines(metrics):
-    """What a person reads who has no gold answers."""
-    lines = ["evaluate: accuracy is unknown without gold answers. On the unseen texts"]
+def unknown_lines(name, metrics):
+    """What a person reads who has no gold answers. name: dev or test."""
+    lines = [f"evaluate: {name}: accuracy is unknown without gold answers. On its unseen texts"]
     for who, found in metrics["unseen"].items():
         counted = ", ".join(f"{name} {share:.1%}" for name, share in found.get("shares", {}).items())
         lines.append(
@@ -179,17 +201,18 @@ def unknown_lines(metrics):
     lines.append(
         f"  and they agree on {metrics['agreement']:.1%}, which says nothing of a mistake they share."
     )
-    lines.append("To find out: answer data/review_test.csv and save it as data/test_labels.csv")
+    lines.append(f"To find out: answer data/review_{name}.csv and save it as data/{name}_labels.csv")
     return lines
 
 
 def main(argv=None):
     parser = arguments(__doc__)
     for name, what in (
-        ("pool", "pool texts, to tell apart whose answers are whose"),
-        ("test", "test texts"),
-        ("gold", "answers of the source"),
-        ("test_labels", "csv of a person's answers to test texts"),
+        ("pool", "pool texts, whose answers belong into data/corrections.csv"),
+        ("other", "the other of dev and test"),
+        ("texts", "the texts to compare on: dev or test"),
+        ("gold", "the source's answers to them"),
+        ("labels", "csv of a person's answers to them"),
         ("teacher", "the teacher's answers"),
         ("student", "the student's answers"),
         ("onnx", "the answers of the student's ONNX form"),
@@ -201,14 +224,15 @@ def main(argv=None):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
     task = params.load().task
-    names = task.labels
+    names, name = task.labels, args.texts.stem
 
-    test = read_table(args.test, ["id", "text"])
-    pool_ids = read_table(args.pool, ["id"])["id"]
-    people = read_answers(
-        args.test_labels, task, test["id"], pool_ids, "a pool text; it belongs into data/corrections.csv"
-    )
-    known, gold = read_gold(read_table(args.gold), people, test["id"].to_pylist(), names)
+    texts = read_table(args.texts, ["id", "text"])
+    elsewhere = {
+        "data/corrections.csv": read_table(args.pool, ["id"])["id"],
+        f"data/{args.other.stem}_labels.csv": read_table(args.other, ["id"])["id"],
+    }
+    people = read_answers(args.labels, task, texts["id"], elsewhere)
+    known, gold = read_gold(read_table(args.gold), people, texts["id"].to_pylist(), names)
     tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "onnx", "baseline")}
     answers = {who: from_column(table["labels"], names) for who, table in tables.items()}
     answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
@@ -223,39 +247,29 @@ def main(argv=None):
             {who: given[known] for who, given in probabilities.items()},
             task,
         )
-    metrics["agreement"] = float((answers["teacher"] == answers["student"]).all(1).mean())
     metrics["n"] = int(known.sum())
-    metrics["unseen"] = {
-        who: describe(answers[who], probabilities[who], task) for who in ("teacher", "student")
-    }
+    metrics["texts"] = len(texts)
+    if len(texts):
+        metrics["agreement"] = float((answers["teacher"] == answers["student"]).all(1).mean())
+        metrics["unseen"] = {
+            who: describe(answers[who], probabilities[who], task) for who in ("teacher", "student")
+        }
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
         for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student", "onnx"))
     }
     write_json(args.metrics, metrics)
     write_plots(args.plots, gold, answers, probabilities, known, task)
-    told = {who: spelled(given, names) for who, given in {"gold": gold, **answers}.items()}
-    right = [(answers[who] == gold).all(1) for who in ("teacher", "student")]
-    wrong = np.flatnonzero(known & ~(right[0] & right[1]))
-    confidence = certainty(probabilities["student"], task)
-    wrong = wrong[np.argsort(-confidence[wrong], kind="stable")]
-    columns = {
-        "id": test["id"].take(wrong),
-        "text": test["text"].take(wrong),
-        **{
-            who: pa.array([told[who][row] for row in wrong], pa.string())
-            for who in ("gold", "teacher", "student")
-        },
-        "confidence": pa.array(confidence[wrong], pa.float32()),
-    }
-    write_table(args.mistakes, pa.table(columns))
+    write_mistakes(args.mistakes, texts, gold, answers, probabilities, known, task)
     absent = [name for name, held in zip(names, gold[known].any(0), strict=True) if known.any() and not held]
     if absent:
-        say(f"evaluate: warning: gold has no text of the class {', '.join(absent)}")
+        say(f"evaluate: {name}: warning: gold has no text of the class {', '.join(absent)}")
     if known.any():
-        say("\n".join(["", *table_lines(metrics)]))
+        say("\n".join(["", *table_lines(name, metrics)]))
+    elif len(texts):
+        say("\n".join(unknown_lines(name, metrics)))
     else:
-        say("\n".join(unknown_lines(metrics)))
+        say(f"evaluate: {name} holds no texts")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
 """Writes the student in the form that people ship: an ONNX graph, and a predict.py that runs it.
 
-The folder needs numpy, onnxruntime and tokenizers, and nothing of this project. Its answers on the
+The folder needs numpy, onnxruntime and tokenizers, and nothing of this project. Its answers on the dev and
 test texts are those that `evaluate` measures.
 
-usage: python -m stages.export models/student data/test.parquet data/student_test.parquet \\
-           models/student-onnx data/onnx_test.parquet metrics/export.json
+usage: python -m stages.export models/student data/dev.parquet data/test.parquet data/student_dev.parquet \\
+           data/student_test.parquet models/student-onnx data/onnx_dev.parquet data/onnx_test.parquet \\
+           metrics/export.json
 """
 
 import json
@@ -12,13 +13,12 @@ import shutil
 import time
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from nolabels import models, params, speed
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.student import facts, labels_of
-from nolabels.tables import about, fixed, predictions_schema, read_table, rounded, write_json, write_table
+from nolabels.tables import about, read_table, write_json, write_predictions
 
 FILES = ("model.onnx", "tokenizer.json", "classes.json", "predict.py")
 
@@ -41,14 +41,25 @@ def write_model(student, folder, precision):
     return sum((folder / name).stat().st_size for name in FILES)
 
 
+def read_pair(texts, answers):
+    """The texts of a split and the student's answers on them, two tables. Raises UserError where they differ."""
+    table, before = read_table(texts, ["id", "text"]), read_table(answers)
+    if not table["id"].equals(before["id"]):
+        raise UserError(f"{answers}: must hold answers on {texts}; run dvc repro")
+    return table, before
+
+
 def main(argv=None):
     parser = arguments(__doc__)
     for name, what in (
         ("student", "folder of the trained student"),
+        ("dev", "dev texts, without answers"),
         ("test", "test texts, without answers"),
-        ("student_test", "the student's answers on the test texts, to compare with"),
+        ("student_dev", "the student's answers on dev, to compare with"),
+        ("student_test", "the student's answers on test, to compare with"),
         ("folder", "folder to write: the student as people ship it"),
-        ("predictions", "table to write: its answers on the test texts"),
+        ("onnx_dev", "table to write: its answers on dev"),
+        ("onnx_test", "table to write: its answers on test"),
         ("metrics", "JSON to write"),
     ):
         parser.add_argument(name, type=Path, help=what)
@@ -61,33 +72,31 @@ def main(argv=None):
     models.use_threads(values.runtime.threads)
     size = write_model(args.student, args.folder, values.export.precision) / 1e6
 
-    test, before = read_table(args.test, ["id", "text"]), read_table(args.student_test)
-    if test["id"].to_pylist() != before["id"].to_pylist():
-        raise UserError(f"{args.student_test}: must hold answers on {args.test}; run dvc repro")
     model = Model(args.folder, values.runtime.threads)
-    started = time.perf_counter()
-    found = model.probabilities(test["text"].to_pylist())
-    speed.record("export", len(test), time.perf_counter() - started)
-    labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
-    known = {
-        "kind": "onnx",
-        "parameters": about(before)["model"]["parameters"],
-        "megabytes": models.megabytes(args.folder),
-        "versions": versions,
-    }
-    columns = {
-        "id": test["id"],
-        "probabilities": fixed(rounded(found), np.float32),
-        "labels": pa.array(labels, pa.list_(pa.string())),
-    }
-    schema = predictions_schema(len(model.classes))
-    write_table(args.predictions, pa.table(columns, schema=schema), classes=model.classes, model=known)
-    same = [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
+    same, seconds = [], 0.0
+    for part in ("dev", "test"):
+        texts, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
+        started = time.perf_counter()
+        found = model.probabilities(texts["text"].to_pylist())
+        seconds += time.perf_counter() - started
+        labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
+        known = {
+            "kind": "onnx",
+            "parameters": about(before)["model"]["parameters"],
+            "megabytes": models.megabytes(args.folder),
+            "versions": versions,
+        }
+        column = pa.array(labels, pa.list_(pa.string()))
+        write_predictions(
+            getattr(args, f"onnx_{part}"), texts["id"], found, column, model.classes, model=known
+        )
+        same += [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
+    speed.record("export", len(same), seconds)
     agreement = sum(same) / len(same)
     write_json(args.metrics, {"agreement": agreement, "megabytes": size})
     say(
         f"export: {values.export.precision}, {size:.1f} MB, the same labels as the student's "
-        f"for {agreement:.1%} of {len(same)} test texts"
+        f"for {agreement:.1%} of {len(same)} dev and test texts"
     )
 
 

@@ -1,9 +1,10 @@
 """Turns the teacher's scores into calibrated probabilities and labels. Reads no gold, loads no model.
 
-Calibration is fitted on the pool's train split and applied unchanged to its valid split and the test.
+Calibration is fitted on the pool's train split and applied unchanged to its valid split, to dev and to test.
 
-usage: python -m stages.label data/pool.parquet data/scores/pool.parquet data/scores/test.parquet \\
-           data/labeled.parquet data/teacher_test.parquet metrics/label.json
+usage: python -m stages.label data/pool.parquet data/scores/pool.parquet data/scores/dev.parquet \\
+           data/scores/test.parquet data/labeled.parquet data/teacher_dev.parquet data/teacher_test.parquet \\
+           metrics/label.json
 """
 
 from dataclasses import replace
@@ -22,10 +23,10 @@ from nolabels.tables import (
     fixed,
     is_in_split,
     labeled_schema,
-    predictions_schema,
     read_table,
     rounded,
     write_json,
+    write_predictions,
     write_table,
 )
 
@@ -41,8 +42,10 @@ def main(argv=None):
     for name, what in (
         ("pool", "pool texts, for their split"),
         ("pool_scores", "the teacher's scores of the pool"),
-        ("test_scores", "the teacher's scores of the test texts"),
+        ("dev_scores", "its scores of the dev texts"),
+        ("test_scores", "its scores of the test texts"),
         ("labeled", "table to write: labeled pool"),
+        ("teacher_dev", "table to write: the teacher's answers on the dev texts"),
         ("teacher_test", "table to write: the teacher's answers on the test texts"),
         ("metrics", "JSON to write"),
     ):
@@ -53,12 +56,10 @@ def main(argv=None):
 
     pool, scores = read_pool(args.pool, args.pool_scores, task, ["id", "split"])
     train = is_in_split(pool, "train")
-    test_ids, test_scores = read_scores(args.test_scores, task)
 
     fitted = fit(scores[train], values)
     plain = replace(untouched(scores), reject=fitted.reject)
-    pool_p, test_p = (fitted.probabilities(given, task) for given in (scores, test_scores))
-    pool_raw, test_raw = (plain.probabilities(given, task) for given in (scores, test_scores))
+    pool_p, pool_raw = fitted.probabilities(scores, task), plain.probabilities(scores, task)
     answers, confidence = decide(pool_p, task), certainty(pool_p, task)
 
     model = about(args.pool_scores)["model"]
@@ -71,14 +72,18 @@ def main(argv=None):
         "confidence": pa.array(rounded(confidence)),
     }
     write_table(args.labeled, pa.table(columns, schema=schema), classes=names)
-    columns = {
-        "id": test_ids,
-        "probabilities": fixed(rounded(test_p), np.float32),
-        "labels": to_column(decide(test_p, task), names),
-        "raw_labels": to_column(decide(test_raw, task), names),
-    }
-    schema = predictions_schema(len(names), raw=True)
-    write_table(args.teacher_test, pa.table(columns, schema=schema), classes=names, model=model)
+    for part in ("dev", "test"):
+        ids, found = read_scores(getattr(args, f"{part}_scores"), task)
+        given, raw = fitted.probabilities(found, task), plain.probabilities(found, task)
+        write_predictions(
+            getattr(args, f"teacher_{part}"),
+            ids,
+            given,
+            to_column(decide(given, task), names),
+            names,
+            raw_labels=to_column(decide(raw, task), names),
+            model=model,
+        )
     before, after = shares(decide(pool_raw[train], task), names), shares(answers[train], names)
     metrics = {
         "shares": {"before": before, "after": after},
@@ -88,7 +93,7 @@ def main(argv=None):
             "after": float(confidence[train].mean()),
         },
         # texts that were longer than score.max_tokens: cut, or read in parts, as score.long_text says
-        "cut": {"pool": count_long(args.pool_scores), "test": count_long(args.test_scores)},
+        "cut": {part: count_long(getattr(args, f"{part}_scores")) for part in ("pool", "dev", "test")},
         "template_weight": {str(number + 1): float(weight) for number, weight in enumerate(fitted.weights)},
     }
     if values.label.prior == "estimated" and not task.multi_label:

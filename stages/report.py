@@ -1,9 +1,12 @@
 """Makes the page for somebody who decides whether to ship the student, its short form, and the model card.
 
 Reads what the other stages wrote, and metrics/speed.json if it is there, which is no dep: timings differ from
-run to run.
+run to run. The figures are those of the test; those of dev, by which people choose, stand beside.
 
-usage: python -m stages.report data metrics plots reports models/student-onnx/README.md
+usage: python -m stages.report data/train.parquet data/review.csv data/student_test.parquet data/onnx_test.parquet \\
+           data/mistakes_dev.parquet data/mistakes_test.parquet metrics/dev.json metrics/test.json \\
+           metrics/label.json metrics/export.json metrics/forecast.json plots/training.csv plots/dev plots/test \\
+           reports models/student-onnx/README.md
 """
 
 import csv
@@ -75,30 +78,25 @@ def model_rows(metrics):
     return found
 
 
-def verdict(metrics):
-    """The one sentence to read: how the student stands beside the teacher."""
+def verdict(metrics, name):
+    """The one sentence to read: how the student stands beside the teacher. name: dev or test."""
     if not metrics["n"]:
         return (
-            "How good student and teacher are is unknown: there are no answers of people to the test texts. "
+            "How good student and teacher are is unknown: nobody has answered test or dev texts. "
             "Answer data/review_test.csv and save it as data/test_labels.csv to find out."
         )
     difference, n = metrics["difference"], metrics["n"]
     points, p = abs(difference["accuracy"]) * 100, difference["p_value"]
     student = metrics["student"]["accuracy"]
+    found = f"The student answers {student:.1%} of the {name} texts correctly"
     if p >= 0.05:
-        return (
-            f"The student answers {student:.1%} of the test texts rightly; no difference from the teacher can be "
-            f"shown on {n} texts (p = {p:.2g})."
-        )
-    better = "better" if difference["accuracy"] > 0 else "worse"
-    return (
-        f"The student answers {student:.1%} of the test texts rightly, {points:.1f} points {better} than the "
-        f"teacher (exact McNemar p = {p:.2g}, {n} texts)."
-    )
+        return f"{found}; there is no significant difference from the teacher on {n} texts (p = {p:.2g})."
+    better = "more" if difference["accuracy"] > 0 else "fewer"
+    return f"{found}, {points:.1f} points {better} than the teacher (exact McNemar p = {p:.2g}, {n} texts)."
 
 
-def words(metrics, exported):
-    """What else there is to say, a sentence a line."""
+def words(metrics, name, exported):
+    """What else there is to say, a sentence a line. name: dev or test."""
     lines = []
     if metrics["n"]:
         low, high = metrics["student"]["accuracy_low"], metrics["student"]["accuracy_high"]
@@ -109,24 +107,37 @@ def words(metrics, exported):
         gain = metrics["student"]["accuracy"] - metrics["baseline"]["accuracy"]
         lines.append(
             f"TF-IDF and logistic regression, from the same labels, are {abs(gain) * 100:.1f} points "
-            f"{'below' if gain > 0 else 'above'} it; always answering the commonest class gives {metrics['majority']:.1%}."
+            f"{'below' if gain > 0 else 'above'} it; always answering the most frequent class gives "
+            f"{metrics['majority']:.1%}."
         )
         ece, floor = metrics["student"]["ece"], metrics["student"]["ece_floor"]
         lines.append(
-            f"The student's probabilities are off by {ece * 100:.1f} points in the mean; a perfect model would "
+            f"The student's probabilities are off by {ece * 100:.1f} points on average; a perfect model would "
             f"show {floor * 100:.1f} on as many texts."
         )
-    lines.append(f"Teacher and student give the same answer to {metrics['agreement']:.1%} of the test texts.")
-    for who, found in metrics["unseen"].items():
+    if metrics["texts"]:
         lines.append(
-            f"The {who} is sure of {found['coverage']:.1%} of the test texts (0.9 or more), {found['confidence']:.3f} "
-            "in the mean."
+            f"Teacher and student give the same answer to {metrics['agreement']:.1%} of the {name} texts."
         )
+        for who, found in metrics["unseen"].items():
+            lines.append(
+                f"The {who}'s mean confidence on the {name} texts is {found['confidence']:.3f}; it is 0.9 or more on "
+                f"{found['coverage']:.1%} of them."
+            )
     lines.append(
-        f"The ONNX form gives the student's label to {exported['agreement']:.1%} of the texts and has "
+        f"The ONNX form gives the student's label to {exported['agreement']:.1%} of the dev and test texts and has "
         f"{exported['megabytes']:.1f} MB."
     )
     return lines
+
+
+def beside(metrics, name):
+    """The figures of the split that the page does not lead with, one sentence; none without gold."""
+    if not metrics["n"]:
+        return []
+    purpose = "by which settings are chosen" if name == "dev" else "kept for the final figure"
+    accuracies = " and ".join(f"the {who} {metrics[who]['accuracy']:.1%}" for who in ("teacher", "student"))
+    return [f"On the {metrics['n']} {name} texts, {purpose}, {accuracies} are correct."]
 
 
 def foretold(forecast, metrics):
@@ -202,9 +213,20 @@ def pages(context):
 def main(argv=None):
     parser = arguments(__doc__)
     for name, what in (
-        ("data", "folder of the tables"),
-        ("metrics", "folder of the metrics"),
-        ("plots", "folder of the curves"),
+        ("train", "what the student learned from"),
+        ("review", "csv of pool texts where an answer helps most"),
+        ("student", "the student's answers, for the versions that made it"),
+        ("onnx", "the ONNX student's answers, likewise"),
+        ("mistakes_dev", "where teacher or student are wrong on dev"),
+        ("mistakes_test", "and on test"),
+        ("dev", "metrics of dev"),
+        ("test", "metrics of test"),
+        ("label", "metrics of label"),
+        ("exported", "metrics of export"),
+        ("forecast", "metrics of forecast"),
+        ("curve", "csv of the loss while training"),
+        ("plots_dev", "folder of the curves of dev"),
+        ("plots_test", "folder of the curves of test"),
         ("reports", "folder to write: index.html and report.md"),
         ("card", "the model card to write"),
     ):
@@ -213,14 +235,17 @@ def main(argv=None):
     values = params.load()
     task, names = values.task, values.task.labels
 
-    metrics, label, exported, forecast = (
-        json.loads((args.metrics / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("evaluate", "label", "export", "forecast")
+    dev, test, label, exported, forecast = (
+        json.loads(getattr(args, name).read_text(encoding="utf-8"))
+        for name in ("dev", "test", "label", "exported", "forecast")
     )
-    timings = args.metrics / speed.PATH.name
-    timings = json.loads(timings.read_text(encoding="utf-8")) if timings.exists() else {}
-    curves = {who: read_csv(args.plots / f"calibration_{who}.csv") for who in ("teacher", "student")}
-    covered = read_csv(args.plots / "coverage.csv")
+    # the test leads; where nobody has answered its texts, dev
+    name = "dev" if dev["n"] and not test["n"] else "test"
+    metrics, other = (dev, test) if name == "dev" else (test, dev)
+    plots = getattr(args, f"plots_{name}")
+    timings = json.loads(speed.PATH.read_text(encoding="utf-8")) if speed.PATH.exists() else {}
+    curves = {who: read_csv(plots / f"calibration_{who}.csv") for who in ("teacher", "student")}
+    covered = read_csv(plots / "coverage.csv")
     rows = model_rows(metrics)
     drawn = {
         "accuracy": charts.accuracies(
@@ -237,22 +262,27 @@ def main(argv=None):
         else "",
         "calibration": charts.calibration(curves) if covered else "",
         "coverage": charts.coverage(covered, ["teacher", "student"]) if covered else "",
-        "confidence": charts.confidence(read_csv(args.plots / "confidence.csv"), ["teacher", "student"]),
-        "training": charts.training(read_csv(args.plots / "training.csv")),
+        "confidence": charts.confidence(read_csv(plots / "confidence.csv"), ["teacher", "student"]),
+        "training": charts.training(read_csv(args.curve)),
     }
-    learned = read_table(args.data / "train.parquet", ["split", "weight", "source"])
+    learned = read_table(args.train, ["split", "weight", "source"])
     learned = learned.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))
     sources = learned["source"].to_pylist()
-    mistakes = read_table(args.data / "mistakes.parquet")  # of teacher or student, the student's surest first
+    # of teacher or student, the student's most confident first; looking at those of dev leaves the test unseen
+    mistakes = read_table(args.mistakes_dev if dev["n"] else args.mistakes_test)
     mistakes = mistakes.filter(pc.not_equal(mistakes["student"], mistakes["gold"])).slice(0, MISTAKES)
     show = values.report.show_texts
-    made_by = about(args.data / "student_test.parquet")["model"]["versions"]
-    shipped_by = about(args.data / "onnx_test.parquet")["model"]["versions"]
+    made_by = about(args.student)["model"]["versions"]
+    shipped_by = about(args.onnx)["model"]["versions"]
     versions = ", ".join(f"{name} {found}" for name, found in {**made_by, **shipped_by}.items())
     context = {
         "title": f"{' / '.join(names[:4])}{' …' if len(names) > 4 else ''}: a classifier without labels",
-        "verdict": verdict(metrics),
-        "words": words(metrics, exported) + foretold(forecast, metrics),
+        "verdict": verdict(metrics, name),
+        "words": words(metrics, name, exported)
+        + beside(other, "test" if name == "dev" else "dev")
+        + foretold(forecast, metrics),
+        "split": name,
+        "note": values.report.note,
         "warning": forecast["warnings"],
         "classes": names,
         "multi_label": task.multi_label,
@@ -276,7 +306,7 @@ def main(argv=None):
             for name, share in label["shares"]["after"].items()
         ],
         "confusion": [
-            confusion(who, read_text_rows(args.plots / f"confusion_{who}.csv"), names)
+            confusion(who, read_text_rows(plots / f"confusion_{who}.csv"), names)
             for who in ("teacher", "student")
         ]
         if metrics["n"]
@@ -285,7 +315,7 @@ def main(argv=None):
         "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes.to_pylist()]
         if show
         else [],
-        "review": read_text_rows(args.data / "review.csv") if show else [],
+        "review": read_text_rows(args.review) if show else [],
         "made": f"Made with {versions}.",
         "parameters": yaml.safe_dump(
             values.model_dump(exclude={"runtime"}), sort_keys=False, allow_unicode=True, width=100

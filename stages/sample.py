@@ -1,6 +1,9 @@
 """Draws test, dev and pool from the raw texts, disjoint by text; answers go into files of their own.
 
-usage: python -m stages.sample data/raw data metrics/sample.json
+Which of the three a text may be in depends on the text alone (`sample.zones`), so new rows move nothing. Of the
+files that people answer it reads which texts are answered, not what: those stay in, whatever the sizes.
+
+usage: python -m stages.sample data/raw data/dev_labels.csv data/test_labels.csv data metrics/sample.json
 """
 
 import random
@@ -12,12 +15,14 @@ import pyarrow as pa
 
 from nolabels import params, readers
 from nolabels.duplicates import NearDuplicates
+from nolabels.people import read_ids
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_json, write_table
-from nolabels.texts import draw_key, text_id
+from nolabels.texts import draw_key, text_id, zone_place
 
 BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else is arrays
 GROUP_ROWS = 1 << 18  # rows that are written at a time
+ZONES = ("test", "dev", "pool")  # in the order in which they divide the hash range
 
 
 @dataclass(frozen=True)
@@ -100,43 +105,60 @@ def draw_order(ids, seed):
     return np.argsort(keys.view(">u8"), kind="stable")
 
 
-def draw(ids, golds, sample, from_test=None, left_out=None):
-    """Indices of each part, in draw order; ids: N x 16 bytes, each once; golds: N.
+def zones_of(ids, zones):
+    """The number in ZONES of each id's zone: N int8. ids: N x 16 bytes; zones: params.Zones."""
+    ends = np.cumsum([zones.test, zones.dev])
+    places = np.empty(len(ids))
+    for start in range(0, len(ids), BLOCK_ROWS):
+        block = ids[start : start + BLOCK_ROWS]
+        places[start : start + len(block)] = [zone_place(identifier.tobytes().hex()) for identifier in block]
+    return np.searchsorted(ends, places, side="right").astype(np.int8)
 
-    Texts with gold fill test, then dev; the rest is pool. from_test: N bool, which texts are of the
-    test file: test is drawn from those alone, dev and pool from the others; None: there is no such
-    file. left_out: N bool, texts that the pool must not hold, or None. Returns {"test", "dev", "valid",
-    "train"}. Raises UserError where there is too little.
+
+def draw(ids, golds, sample, answered, from_test=None, left_out=None):
+    """Indices of each part, in draw order; ids: N x 16 bytes, each once; golds: N, -1 for none.
+
+    Each part is drawn from its own zone. test and dev: the first texts with gold (all texts where the source
+    has no gold), and those that people answered. answered: {"test", "dev"}, each N bool. from_test: N bool,
+    which texts are of the test file, which is then the zone of the test; None: there is no such file. left_out:
+    N bool, texts that the pool must not hold, or None. Returns {"test", "dev", "valid", "train"}. Raises
+    UserError where a zone holds too little.
     """
     order = draw_order(ids, sample.seed)
-    answered = order[golds[order] >= 0] if sample.gold else order
-    if from_test is None:
-        need = sample.test + sample.dev
-        enough(answered, need, "sample.test + sample.dev", "texts with gold")
-        parts = {"test": answered[: sample.test], "dev": answered[sample.test : need]}
-        rest = order
-    else:
-        parts = draw_test(answered[from_test[answered]], sample)
-        others = answered[~from_test[answered]]
-        enough(others, sample.dev, "sample.dev", "texts with gold outside the test file")
-        parts["dev"] = others[: sample.dev]
-        rest = order[~from_test[order]]
-    held = np.zeros(len(ids), bool)
-    held[parts["test"]] = held[parts["dev"]] = True
+    zone = zones_of(ids, sample.zones)
+    if from_test is not None:
+        zone[from_test] = ZONES.index("test")
+    parts = {}
+    for number, name in enumerate(("test", "dev")):
+        inside = order[zone[order] == number]
+        parts[name] = draw_part(inside, golds, sample, name, answered[name])
+    rest = order[zone[order] == ZONES.index("pool")]
     if left_out is not None:
-        held |= left_out
-    rest = rest[~held[rest]]
-    enough(rest, sample.valid + sample.pool, "sample.pool + sample.valid", "texts beside test and dev")
+        rest = rest[~left_out[rest]]
+    pool = 1 if sample.pool is None else sample.pool
+    enough(rest, sample.valid + pool, "sample.pool + sample.valid", f"texts in {zone_told(sample, 'pool')}")
     parts["valid"] = rest[: sample.valid]
-    parts["train"] = rest[sample.valid : sample.valid + sample.pool]
+    parts["train"] = rest[sample.valid :][: sample.pool]
     return parts
 
 
-def draw_test(answered, sample):
-    """The first `sample.test` texts of the test file in draw order, or all."""
-    need = 1 if sample.test is None else sample.test
-    enough(answered, need, "sample.test", "texts with gold in the test file")
-    return {"test": answered if sample.test is None else answered[:need]}
+def draw_part(inside, golds, sample, name, answered):
+    """The first `sample.test` (or dev) of the indices `inside` that have gold, and those answered by people."""
+    able = inside[golds[inside] >= 0] if sample.gold else inside
+    size = getattr(sample, name)
+    what = "texts with gold" if sample.gold else "texts"
+    least = (1 if name == "test" else 0) if size is None else size
+    enough(able, least, f"sample.{name}", f"{what} in {zone_told(sample, name)}")
+    taken = answered.copy()
+    taken[able[:size]] = True
+    return inside[taken[inside]]
+
+
+def zone_told(sample, name):
+    """Where the texts of a part come from, for messages."""
+    if name == "test" and sample.test_file is not None:
+        return "the test file"
+    return f"their zone (sample.zones.{name}: {getattr(sample.zones, name):g})"
 
 
 def enough(found, need, keys, what):
@@ -144,23 +166,29 @@ def enough(found, need, keys, what):
         raise UserError(f"params.yaml: {keys}: must be at most the {len(found)} {what}, found {need}")
 
 
-def draw_as_notebook(ids, golds, sample, from_test, left_out):
+def draw_as_notebook(ids, golds, sample, answered, from_test, left_out):
     """The rows that `random.seed(42); random.sample(train_sentences, 1000)` picks, in that order.
 
     The pick depends on seed and count alone. Nothing is left out: neither texts that stand twice nor
-    those that the test set holds too; `left_out` is there for the same call as `draw`.
+    those that the test set holds too; `left_out` is there for the same call as `draw`. The test texts are the first
+    ones of the test file in draw order, and those that people answered.
     """
     train, test = np.flatnonzero(~from_test), np.flatnonzero(from_test)
     enough(train, sample.pool, "sample.pool", "texts outside the test file")
     picked = random.Random(sample.seed).sample(range(len(train)), sample.pool)
-    order = test[draw_order(ids[test], sample.seed)]
-    answered = order[golds[order] >= 0] if sample.gold else order
+    inside = test[draw_order(ids[test], sample.seed)]
     none = np.zeros(0, np.int64)
-    return {**draw_test(answered, sample), "dev": none, "valid": none, "train": train[picked]}
+    parts = {"test": draw_part(inside, golds, sample, "test", answered["test"]), "dev": none}
+    return {**parts, "valid": none, "train": train[picked]}
+
+
+def holds_ids(ids, wanted):
+    """Which of N x 16 bytes are among the hex ids `wanted`: N bool."""
+    return np.isin(ids, np.array([bytes.fromhex(identifier) for identifier in wanted], "V16"))
 
 
 def near_duplicates(guard, texts, place):
-    """Which of the pool's N texts resemble a test text: N bool. texts, place: as read_texts gives them."""
+    """Which of the pool's N texts resemble a test or dev text: N bool. texts, place: as read_texts gives them."""
     found = np.zeros(len(place), bool)
     for start in range(0, len(place), BLOCK_ROWS):
         rows = slice(start, start + BLOCK_ROWS)
@@ -226,6 +254,8 @@ def write_gold(path, source, answers, names):
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("raw", type=Path, help="folder with the raw files")
+    parser.add_argument("dev_labels", type=Path, help="csv of a person's answers to dev texts")
+    parser.add_argument("test_labels", type=Path, help="csv of a person's answers to test texts")
     parser.add_argument("out", type=Path, help="folder for pool, test, gold, dev, dev_gold")
     parser.add_argument("metrics", type=Path, help="JSON to write: what was drawn and left out")
     args = parser.parse_args(argv)
@@ -236,7 +266,7 @@ def main(argv=None):
     pool_files, test_files = readers.list_files(args.raw, sample.test_file)
     files = test_files + pool_files  # of equal texts the one in the test file is the first
     # answers in the pool's files are of use for test and dev only
-    with_gold = [True] * len(test_files) + [not test_files or sample.dev > 0] * len(pool_files)
+    with_gold = [True] * len(test_files) + [not test_files or sample.dev != 0] * len(pool_files)
     source, answers, empty = scan(files, sample, task, with_gold, notebook)
     rows_read = len(source)
     if not rows_read:
@@ -250,18 +280,22 @@ def main(argv=None):
         source = source.take(first_of_each(source.ids))
     from_test = source.files < len(test_files) if test_files else None
     different = len(source)
+    answered = {
+        "test": holds_ids(source.ids, read_ids(args.test_labels)),
+        "dev": holds_ids(source.ids, read_ids(args.dev_labels)),
+    }
     left_out, guard = np.zeros(len(source), bool), None
     while True:
         parts = (draw_as_notebook if notebook else draw)(
-            source.ids, source.golds, sample, from_test, left_out
+            source.ids, source.golds, sample, answered, from_test, left_out
         )
         sizes = [len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])]
         rows = np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")])
         drawn = source.take(rows)
         texts, place = read_texts(files, sample, drawn)
         if guard is None:
-            test = texts.take(pa.array(place[sizes[0] : sum(sizes[:2])]))
-            guard = NearDuplicates(test.to_pylist(), sample.similarity)
+            unseen = texts.take(pa.array(place[sizes[0] :]))
+            guard = NearDuplicates(unseen.to_pylist(), sample.similarity)
         near = near_duplicates(guard, texts, place[: sizes[0]])
         if sample.near_duplicates == "keep" or not near.any():
             break
@@ -309,9 +343,9 @@ def main(argv=None):
         )
     if near.any() or left_out.any():
         say(
-            f"sample: {near.sum()} pool texts are near-duplicates of a test text"
+            f"sample: {near.sum()} pool texts are near-duplicates of a test or dev text"
             if near.any()
-            else f"sample: {left_out.sum()} near-duplicates of test texts left out of the pool"
+            else f"sample: {left_out.sum()} near-duplicates of test and dev texts left out of the pool"
         )
     found = {index for gold in np.unique(tables["test"].golds) if gold >= 0 for index in answers[gold]}
     absent = [name for index, name in enumerate(task.labels) if sample.gold and index not in found]

@@ -2,8 +2,8 @@
 
 A person's correction replaces the teacher's answer. `coverage` keeps the surest texts of each class.
 
-usage: python -m stages.select data/pool.parquet data/labeled.parquet data/test.parquet \\
-           data/corrections.csv data/train.parquet data/review.csv data/review_test.csv
+usage: python -m stages.select data/pool.parquet data/labeled.parquet data/dev.parquet data/test.parquet \\
+           data/corrections.csv data/train.parquet data/review.csv data/review_dev.csv data/review_test.csv
 """
 
 from pathlib import Path
@@ -25,11 +25,13 @@ def main(argv=None):
     for name, what in (
         ("pool", "pool texts"),
         ("labeled", "the teacher's labels"),
+        ("dev", "dev texts, without answers"),
         ("test", "test texts, without answers"),
         ("corrections", "csv of a person's answers to pool texts"),
         ("train", "table to write: what the student learns from"),
         ("review", "csv to write: pool texts where an answer helps most"),
-        ("review_test", "csv to write: random test texts to answer as gold"),
+        ("review_dev", "csv to write: random dev texts to answer as gold to choose by"),
+        ("review_test", "csv to write: random test texts to answer as gold of the final figure"),
     ):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
@@ -37,14 +39,9 @@ def main(argv=None):
     task, names, select = values.task, values.task.labels, values.select
 
     pool, labeled = read_table(args.pool), read_table(args.labeled)
-    test = read_table(args.test, ["id", "text"])
-    corrections = read_answers(
-        args.corrections,
-        task,
-        pool["id"],
-        test["id"],
-        "a test text; it belongs into data/test_labels.csv",
-    )
+    dev, test = (read_table(path, ["id", "text"]) for path in (args.dev, args.test))
+    elsewhere = {"data/dev_labels.csv": dev["id"], "data/test_labels.csv": test["id"]}
+    corrections = read_answers(args.corrections, task, pool["id"], elsewhere)
 
     probabilities = matrix(labeled["probabilities"]).copy()
     margin = margins(probabilities, task)
@@ -79,8 +76,9 @@ def main(argv=None):
         ],
         ["id", "text", "teacher", "confidence"],
     )
-    # test texts stand in draw order already, so the first ones are a random part
-    write_review(args.review_test, test.slice(0, select.review).to_pylist(), ["id", "text"])
+    # they stand in draw order already, so the first ones are a random part
+    for path, texts in ((args.review_dev, dev), (args.review_test, test)):
+        write_review(path, texts.slice(0, select.review).to_pylist(), ["id", "text"])
     learned = int(weight[train].sum())
     say(
         f"select: {learned} texts to learn from, {int(person.sum())} of all answered by a person; {len(unsure)} to review"

@@ -1,7 +1,7 @@
-"""Fine-tunes the student on the labels that `select` chose, and answers the test texts with it.
+"""Fine-tunes the student on the labels that `select` chose, and answers the dev and test texts with it.
 
-usage: python -m stages.train data/train.parquet models/base data/test.parquet \\
-           models/student data/student_test.parquet plots/training.csv plots/live
+usage: python -m stages.train data/train.parquet models/base data/dev.parquet data/test.parquet models/student \\
+           data/student_dev.parquet data/student_test.parquet plots/training.csv plots/live
 """
 
 import csv
@@ -13,12 +13,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from nolabels import models, params, speed
 from nolabels.labels import decide, from_column, to_column
 from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, matrix, predictions_schema, read_table, rounded, write_table
+from nolabels.tables import matrix, read_table, write_predictions
 
 LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
 PREDICT_BATCH = 64
@@ -229,9 +228,11 @@ def main(argv=None):
     for name, what in (
         ("table", "what to learn from"),
         ("base", "folder of the model to fine-tune"),
+        ("dev", "dev texts, without answers"),
         ("test", "test texts, without answers"),
         ("student", "folder to write: the student"),
-        ("predictions", "table to write: the student's answers on the test texts"),
+        ("dev_answers", "table to write: the student's answers on dev"),
+        ("test_answers", "table to write: the student's answers on test"),
         ("curve", "csv to write: loss while training"),
         ("live", "folder that shows the same while it comes"),
     ):
@@ -262,8 +263,6 @@ def main(argv=None):
     if rank:
         return  # the first process writes what all have learned
 
-    test = read_table(args.test, ["id", "text"])
-    predicted = predict(model, tokenizer, test["text"].to_pylist(), settings)
     models.save(model, tokenizer, args.student)
     write_curve(args.curve, log)
     facts = {
@@ -272,14 +271,10 @@ def main(argv=None):
         "megabytes": models.megabytes(args.student),
         "versions": versions,
     }
-    columns = {
-        "id": test["id"],
-        "probabilities": fixed(rounded(predicted), np.float32),
-        "labels": to_column(decide(predicted, task), names),
-    }
-    write_table(
-        args.predictions, pa.table(columns, schema=predictions_schema(len(names))), classes=names, model=facts
-    )
+    for texts_path, path in ((args.dev, args.dev_answers), (args.test, args.test_answers)):
+        table = read_table(texts_path, ["id", "text"])
+        found = predict(model, tokenizer, table["text"].to_pylist(), settings)
+        write_predictions(path, table["id"], found, to_column(decide(found, task), names), names, model=facts)
     steps = log[-1]["step"]
     speed.record("train", texts * settings.epochs, seconds, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
