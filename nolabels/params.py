@@ -194,6 +194,7 @@ class Fetch(Section):
     dataset: Dataset
     teacher: Teacher
     base: Model
+    assistant: Model | None = None
 
 
 class Gold(Section):
@@ -247,6 +248,7 @@ class Sample(Section):
     seed: Annotated[int, Field(ge=0)]
     pool: Annotated[int, Field(ge=1)] | None
     valid: Annotated[int, Field(ge=0)]
+    more: Annotated[int, Field(ge=0)] | None
     test: Annotated[int, Field(ge=1)] | None
     dev: Annotated[int, Field(ge=0)] | None
     near_duplicates: Literal["keep", "remove"]
@@ -261,11 +263,11 @@ class Sample(Section):
         if self.format != "txt" and self.text is None:
             raise ValueError(f"text must name the column of the texts, found null for {self.format}")
         if self.method == "notebook" and (
-            self.test_file is None or self.valid or self.dev != 0 or self.pool is None
+            self.test_file is None or self.valid or self.more != 0 or self.dev != 0 or self.pool is None
         ):
             raise ValueError(
-                "method notebook needs a test_file, a number as pool, valid 0 and dev 0, "
-                f"found {self.test_file}, {self.pool}, {self.valid} and {self.dev}"
+                "method notebook needs a test_file, a number as pool, valid 0, more 0 and dev 0, "
+                f"found {self.test_file}, {self.pool}, {self.valid}, {self.more} and {self.dev}"
             )
         if self.method == "notebook" and self.near_duplicates == "remove":
             raise ValueError(
@@ -405,7 +407,9 @@ class Select(Section):
     review: Annotated[int, Field(ge=0)]
 
 
-class Train(Section):
+class Learning(Section):
+    """How a model is fine-tuned: the student, and the assistant."""
+
     targets: Literal["hard", "soft"]
     seed: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=1)]
@@ -415,6 +419,14 @@ class Train(Section):
     weight_decay: Annotated[Float, Field(ge=0, lt=1)]
     max_tokens: Annotated[int, Field(ge=8)]
     precision: Precision
+
+
+class Train(Learning):
+    labels: Literal["teacher", "assistant"]
+
+
+class Assist(Learning):
+    folds: Annotated[int, Field(ge=2)]
 
 
 class Export(Section):
@@ -457,6 +469,7 @@ class Params(Section):
     score: Score
     label: Label
     select: Select
+    assist: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")], Assist], Field(max_length=1)]
     train: Train
     export: Export
     report: Report
@@ -480,6 +493,22 @@ class Params(Section):
                 raise ValueError(
                     f"task.classes: each needs a description, which a template asks for; {bare[0]!r} has none"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def one_assistant(self):
+        asked = "assistant" if self.assist else "teacher"
+        if self.train.labels != asked:
+            raise ValueError(
+                f"train.labels: must be {asked} where assist "
+                f"{'names one' if self.assist else 'is {}'}, found {self.train.labels}"
+            )
+        if self.assist and self.fetch.assistant is None:
+            raise ValueError("fetch.assistant: is missing; it is the model that assist fine-tunes")
+        if self.sample.more != 0 and not self.assist:
+            raise ValueError(
+                f"sample.more: must be 0 where assist is {{}}, since only an assistant labels them, found {self.sample.more}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,6 +1,6 @@
 """What a classical model learns from the same labels: TF-IDF and logistic regression of scikit-learn.
 
-usage: python -m stages.baseline data/train.parquet data/dev.parquet data/test.parquet \\
+usage: python -m stages.baseline data/teacher_train.parquet data/dev.parquet data/test.parquet \\
            data/baseline_dev.parquet data/baseline_test.parquet
 """
 

@@ -1,10 +1,12 @@
-"""Compares the answers of teacher, student, its ONNX form and baseline with gold, on dev or on test.
+"""Compares the answers of teacher, assistant, student, its ONNX form and baseline with gold, on dev or on test.
 
 Loads no model; it is the only stage that reads gold.
 
 usage: python -m stages.evaluate data/pool.parquet data/test.parquet data/dev.parquet data/dev_gold.parquet \\
-           data/dev_labels.csv data/teacher_dev.parquet data/student_dev.parquet data/onnx_dev.parquet \\
-           data/baseline_dev.parquet metrics/dev.json data/mistakes_dev.parquet plots/dev
+           data/dev_labels.csv data/teacher_dev.parquet data/assistant_dev.parquet data/student_dev.parquet \\
+           data/onnx_dev.parquet data/baseline_dev.parquet metrics/dev.json data/mistakes_dev.parquet plots/dev
+
+Where there is no assistant, the teacher's answers stand in its place.
 """
 
 import csv
@@ -161,11 +163,14 @@ def table_lines(name, metrics):
     names = {
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
+        "assistant": "assistant",
         "student": "student",
         "onnx": "  as ONNX",
         "baseline": "TF-IDF + LR",
     }
     for who, name in names.items():
+        if who not in metrics:
+            continue
         row = metrics[who]
         interval = f"{row['accuracy_low']:.4f}-{row['accuracy_high']:.4f}"
         lines.append(
@@ -214,6 +219,10 @@ def main(argv=None):
         ("gold", "the source's answers to them"),
         ("labels", "csv of a person's answers to them"),
         ("teacher", "the teacher's answers"),
+        (
+            "assistant",
+            "the answers of whom the student learned from: the assistant's, or the teacher's again",
+        ),
         ("student", "the student's answers"),
         ("onnx", "the answers of the student's ONNX form"),
         ("baseline", "the baseline's answers"),
@@ -233,10 +242,13 @@ def main(argv=None):
     }
     people = read_answers(args.labels, task, texts["id"], elsewhere)
     known, gold = read_gold(read_table(args.gold), people, texts["id"].to_pylist(), names)
-    tables = {who: read_table(getattr(args, who)) for who in ("teacher", "student", "onnx", "baseline")}
+    models = ["teacher", "assistant", "student", "onnx", "baseline"]
+    if args.assistant == args.teacher:
+        models.remove("assistant")
+    tables = {who: read_table(getattr(args, who)) for who in models}
     answers = {who: from_column(table["labels"], names) for who, table in tables.items()}
     answers["teacher_raw"] = from_column(tables["teacher"]["raw_labels"], names)
-    answers = {who: answers[who] for who in ("teacher", "teacher_raw", "student", "onnx", "baseline")}
+    answers = {who: answers[who] for who in ("teacher", "teacher_raw", *models[1:])}
 
     probabilities = {who: matrix(table["probabilities"]) for who, table in tables.items()}
     metrics = {}
@@ -256,7 +268,7 @@ def main(argv=None):
         }
     metrics["size"] = {
         who: {key: model[key] for key in ("parameters", "megabytes") if model.get(key) is not None}
-        for who, model in ((who, about(tables[who])["model"]) for who in ("teacher", "student", "onnx"))
+        for who, model in ((who, about(tables[who])["model"]) for who in models if who != "baseline")
     }
     write_json(args.metrics, metrics)
     write_plots(args.plots, gold, answers, probabilities, known, task)

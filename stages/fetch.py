@@ -30,7 +30,9 @@ def copy(source, out, key):
 
 def main(argv=None):
     parser = arguments(__doc__)
-    parser.add_argument("asset", choices=("dataset", "teacher", "base"), help="key under `fetch`")
+    parser.add_argument(
+        "asset", choices=("dataset", "teacher", "base", "assistant"), help="key under `fetch`"
+    )
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("own", type=Path, help="folder with files of your own")
     args = parser.parse_args(argv)

@@ -3,7 +3,7 @@
 Reads what the other stages wrote, and metrics/speed.json if it is there, which is no dep: timings differ from
 run to run. The figures are those of the test; those of dev, by which people choose, stand beside.
 
-usage: python -m stages.report data/train.parquet data/review.csv data/student_test.parquet data/onnx_test.parquet \\
+usage: python -m stages.report data/teacher_train.parquet data/review.csv data/student_test.parquet data/onnx_test.parquet \\
            data/mistakes_dev.parquet data/mistakes_test.parquet metrics/dev.json metrics/test.json \\
            metrics/label.json metrics/export.json metrics/forecast.json plots/training.csv plots/dev plots/test \\
            reports models/student-onnx/README.md
@@ -24,6 +24,7 @@ from nolabels.tables import about, read_table
 TITLES = {
     "teacher": "teacher, calibrated",
     "teacher_raw": "teacher, as it answers",
+    "assistant": "assistant",
     "student": "student",
     "onnx": "student as ONNX",
     "baseline": "TF-IDF + logistic regression",
@@ -290,6 +291,7 @@ def main(argv=None):
         "separator": SEPARATOR,
         "source": named(values.fetch.dataset),
         "teacher": named(values.fetch.teacher),
+        "assistant": named(values.fetch.assistant) if values.assist else None,
         "student": named(values.fetch.base),
         "kind_of_label": "calibrated probabilities"
         if values.train.targets == "soft"
@@ -316,6 +318,7 @@ def main(argv=None):
         if show
         else [],
         "review": read_text_rows(args.review) if show else [],
+        "int8": values.export.precision == "int8",
         "made": f"Made with {versions}.",
         "parameters": yaml.safe_dump(
             values.model_dump(exclude={"runtime"}), sort_keys=False, allow_unicode=True, width=100

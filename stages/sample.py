@@ -121,7 +121,7 @@ def draw(ids, golds, sample, answered, from_test=None, left_out=None):
     Each part is drawn from its own zone. test and dev: the first texts with gold (all texts where the source
     has no gold), and those that people answered. answered: {"test", "dev"}, each N bool. from_test: N bool,
     which texts are of the test file, which is then the zone of the test; None: there is no such file. left_out:
-    N bool, texts that the pool must not hold, or None. Returns {"test", "dev", "valid", "train"}. Raises
+    N bool, texts that the pool must not hold, or None. Returns {"test", "dev", "valid", "train", "more"}. Raises
     UserError where a zone holds too little.
     """
     order = draw_order(ids, sample.seed)
@@ -139,6 +139,9 @@ def draw(ids, golds, sample, answered, from_test=None, left_out=None):
     enough(rest, sample.valid + pool, "sample.pool + sample.valid", f"texts in {zone_told(sample, 'pool')}")
     parts["valid"] = rest[: sample.valid]
     parts["train"] = rest[sample.valid :][: sample.pool]
+    further = rest[sample.valid + len(parts["train"]) :]
+    enough(further, sample.more or 0, "sample.more", f"further texts in {zone_told(sample, 'pool')}")
+    parts["more"] = further[: sample.more]
     return parts
 
 
@@ -179,7 +182,7 @@ def draw_as_notebook(ids, golds, sample, answered, from_test, left_out):
     inside = test[draw_order(ids[test], sample.seed)]
     none = np.zeros(0, np.int64)
     parts = {"test": draw_part(inside, golds, sample, "test", answered["test"]), "dev": none}
-    return {**parts, "valid": none, "train": train[picked]}
+    return {**parts, "valid": none, "train": train[picked], "more": none}
 
 
 def holds_ids(ids, wanted):
@@ -251,6 +254,14 @@ def write_gold(path, source, answers, names):
     write_table(path, pa.table(columns, schema=GOLD))
 
 
+def places_of(parts):
+    """Where each table's rows stand when the parts are put together: {"pool", "more", "test", "dev"}, slices."""
+    sizes = {"pool": len(parts["valid"]) + len(parts["train"])}
+    sizes |= {name: len(parts[name]) for name in ("more", "test", "dev")}
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return {name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)}
+
+
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("raw", type=Path, help="folder with the raw files")
@@ -289,21 +300,20 @@ def main(argv=None):
         parts = (draw_as_notebook if notebook else draw)(
             source.ids, source.golds, sample, answered, from_test, left_out
         )
-        sizes = [len(parts["valid"]) + len(parts["train"]), len(parts["test"]), len(parts["dev"])]
-        rows = np.concatenate([parts[name] for name in ("valid", "train", "test", "dev")])
+        rows = np.concatenate([parts[name] for name in ("valid", "train", "more", "test", "dev")])
+        places = places_of(parts)
         drawn = source.take(rows)
         texts, place = read_texts(files, sample, drawn)
+        learned = slice(0, places["more"].stop)
         if guard is None:
-            unseen = texts.take(pa.array(place[sizes[0] :]))
+            unseen = texts.take(pa.array(place[learned.stop :]))
             guard = NearDuplicates(unseen.to_pylist(), sample.similarity)
-        near = near_duplicates(guard, texts, place[: sizes[0]])
+        near = near_duplicates(guard, texts, place[learned])
         if sample.near_duplicates == "keep" or not near.any():
             break
         # others take their places, and may be near-duplicates too
-        left_out[rows[: sizes[0]][near]] = True
+        left_out[rows[learned][near]] = True
     del source
-    ends = np.cumsum(sizes)
-    places = {"pool": slice(0, ends[0]), "test": slice(ends[0], ends[1]), "dev": slice(ends[1], ends[2])}
     tables = {name: drawn.take(rows) for name, rows in places.items()}
     pool = tables["pool"]
     if notebook:
@@ -319,6 +329,7 @@ def main(argv=None):
     metrics = {
         "pool": len(parts["train"]),
         "valid": len(parts["valid"]),
+        "more": len(parts["more"]),
         "test": len(parts["test"]),
         "dev": len(parts["dev"]),
         "rows": rows_read,

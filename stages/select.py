@@ -3,7 +3,7 @@
 A person's correction replaces the teacher's answer. `coverage` keeps the surest texts of each class.
 
 usage: python -m stages.select data/pool.parquet data/labeled.parquet data/dev.parquet data/test.parquet \\
-           data/corrections.csv data/train.parquet data/review.csv data/review_dev.csv data/review_test.csv
+           data/corrections.csv data/teacher_train.parquet data/review.csv data/review_dev.csv data/review_test.csv
 """
 
 from pathlib import Path

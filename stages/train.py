@@ -1,122 +1,22 @@
 """Fine-tunes the student on the labels that `select` chose, and answers the dev and test texts with it.
 
-usage: python -m stages.train data/train.parquet models/base data/dev.parquet data/test.parquet models/student \\
+usage: python -m stages.train data/teacher_train.parquet models/base data/dev.parquet data/test.parquet models/student \\
            data/student_dev.parquet data/student_test.parquet plots/training.csv plots/live
 """
 
 import csv
-import errno
 import os
 import shutil
-import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 from nolabels import models, params, speed
-from nolabels.labels import decide, from_column, to_column
+from nolabels.labels import decide, to_column
 from nolabels.stage import arguments, run, say
-from nolabels.tables import matrix, read_table, write_predictions
+from nolabels.tables import read_table, write_predictions
+from nolabels.training import LOGGED, fit, lesson, load_base, predict
 
 LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
-PREDICT_BATCH = 64
-PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time
-LOGGED = {"loss": "loss", "valid_loss": "eval_loss", "learning_rate": "learning_rate"}  # ours: the Trainer's
-
-
-def targets(table, names, kind):
-    """N x (K + 1): how much of each class to learn, and last the text's weight.
-
-    hard: 1 for a label; soft: the probabilities, of which the teacher's doubt is a part (Hinton,
-    Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
-    """
-    wanted = matrix(table["probabilities"]) if kind == "soft" else from_column(table["labels"], names)
-    return np.column_stack([wanted, table["weight"].to_numpy()]).astype(np.float32)
-
-
-def cross_entropy(outputs, labels, num_items_in_batch=None):
-    """Weighted mean over the texts of - sum_k target_k log p_k; labels as `targets` gives them."""
-    losses = -(labels[:, :-1] * outputs.logits.float().log_softmax(-1)).sum(-1)
-    return (losses * labels[:, -1]).mean()
-
-
-def binary_cross_entropy(outputs, labels, num_items_in_batch=None):
-    """The same with each class judged by itself, the mean over the classes."""
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    losses = binary_cross_entropy_with_logits(outputs.logits.float(), labels[:, :-1], reduction="none")
-    return (losses.mean(-1) * labels[:, -1]).mean()
-
-
-def encode(tokenizer, texts, max_tokens):
-    # tokenizers fail on no texts
-    return tokenizer(texts, truncation=True, max_length=max_tokens)["input_ids"] if texts else []
-
-
-def lesson(path, split, tokenizer, names, settings, folder):
-    """The weighted texts of a split as a Dataset of input_ids, labels (see `targets`) and length.
-
-    It is read in blocks and mapped from files in `folder`, so that ten million texts need no memory.
-    """
-    import datasets
-    import pyarrow.dataset as pads
-
-    wanted_rows = (pads.field("split") == split) & (pads.field("weight") > 0)
-    if not pads.dataset(path).count_rows(filter=wanted_rows):  # from_parquet fails on no rows
-        return datasets.Dataset.from_dict({"input_ids": [], "labels": [], "length": []})
-    datasets.disable_progress_bars()
-    try:
-        table = datasets.Dataset.from_parquet(
-            str(path),
-            columns=["text", "labels", "probabilities", "weight", "split"],
-            filters=wanted_rows,
-            cache_dir=str(Path(folder, split)),
-        )
-    except OSError as error:
-        if "disk space" in str(error):  # datasets looks itself, and raises without a number
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
-        raise
-
-    def encoded(block):
-        ids = encode(tokenizer, block["text"].to_pylist(), settings.max_tokens)
-        wanted = targets(block, names, settings.targets)
-        return {"input_ids": ids, "labels": wanted.tolist(), "length": [len(row) for row in ids]}
-
-    return (
-        table.with_format("arrow")
-        .map(encoded, batched=True, remove_columns=table.column_names, new_fingerprint="encoded")
-        .with_format(None)
-    )
-
-
-def load_base(folder, task, device):
-    """A sequence classifier with a new last layer for the task's labels, in float32.
-
-    With several labels per text its configuration says so, and from which probability on a class
-    holds; transformers' pipeline reads the first.
-    """
-    import torch
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    labels = dict(enumerate(task.labels))
-    model = transformers.AutoModelForSequenceClassification.from_pretrained(
-        folder,
-        dtype=torch.float32,
-        use_safetensors=True,
-        id2label=labels,
-        label2id={name: index for index, name in labels.items()},
-    )
-    model.config.problem_type = f"{'multi' if task.multi_label else 'single'}_label_classification"
-    if task.multi_label:
-        model.config.threshold = task.threshold
-    return model.to(device)
-
-
-def several(model):
-    """Whether the model judges each class by itself."""
-    return model.config.problem_type == "multi_label_classification"
 
 
 def watched(folder):
@@ -143,69 +43,6 @@ def watched(folder):
             self.live.end()
 
     return Watched()
-
-
-def fit(model, tokenizer, train, valid, settings, device, precision, folder, callbacks=()):
-    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
-
-    train, valid: Datasets as of `lesson`; valid only watches the loss and may hold no text. callbacks: further
-    ones of the Trainer.
-    """
-    import transformers
-
-    arguments = transformers.TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=PREDICT_BATCH,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        eval_strategy="epoch" if len(valid) else "no",
-        save_strategy="no",
-        report_to="none",
-        use_cpu=device == "cpu",
-        bf16=precision == "bfloat16",
-        train_sampling_strategy="group_by_length",  # little padding: texts of a batch are about as long
-        disable_tqdm=not sys.stderr.isatty(),
-        dataloader_pin_memory=device != "cpu",
-        average_tokens_across_devices=False,  # the losses are means over texts, whatever the device
-    )
-    step = arguments.train_batch_size * arguments.world_size  # texts, on all devices
-    steps = -(-len(train) // step) * settings.epochs
-    arguments.warmup_steps = round(settings.warmup * steps)
-    arguments.logging_steps = max(1, steps // 50)
-    trainer = transformers.Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=train,
-        eval_dataset=valid if len(valid) else None,
-        data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        compute_loss_func=binary_cross_entropy if several(model) else cross_entropy,
-        callbacks=list(callbacks),
-    )
-    trainer.remove_callback(transformers.PrinterCallback)
-    trainer.train()
-    return trainer.state.log_history
-
-
-def predict(model, tokenizer, texts, settings):
-    """N x K probabilities, in the order of the texts; batches hold texts of about one length."""
-    import torch
-
-    found = np.zeros((len(texts), model.config.num_labels), np.float32)
-    model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(texts), PREDICT_BLOCK):
-            ids = encode(tokenizer, texts[first : first + PREDICT_BLOCK], settings.max_tokens)
-            order = np.argsort([len(row) for row in ids], kind="stable")
-            for start in range(0, len(order), PREDICT_BATCH):
-                rows = order[start : start + PREDICT_BATCH]
-                batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
-                logits = model(**batch.to(model.device)).logits.float()
-                shares = logits.sigmoid() if several(model) else logits.softmax(-1)
-                found[first + rows] = shares.cpu().numpy()
-    return found
 
 
 def write_curve(path, log):
