@@ -293,9 +293,9 @@ def main(argv=None):
         "teacher": named(values.fetch.teacher),
         "assistant": named(values.fetch.assistant) if values.assist else None,
         "student": named(values.fetch.base),
-        "kind_of_label": "calibrated probabilities"
+        "kind_of_label": "the calibrated probabilities"
         if values.train.targets == "soft"
-        else "its likeliest class",
+        else "the likeliest class",
         "learned": f"{len(sources):,}",
         "people": sources.count("person"),
         "max_tokens": values.train.max_tokens,
