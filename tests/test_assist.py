@@ -1,0 +1,83 @@
+"""The assistant: cross-fitting, and what the student learns from."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from nolabels import params, tables
+from nolabels.texts import text_id
+from stages import assist
+
+NAMES = ["negative", "positive"]
+
+
+def lesson(count):
+    """A table as `select` leaves it: every fifth text is valid, every seventh unlearned, the third by a person."""
+    texts = [f"text {number}" for number in range(count)]
+    sure = np.linspace(0.1, 0.9, count)
+    columns = {
+        "id": [text_id(text) for text in texts],
+        "text": texts,
+        "split": ["valid" if number % 5 == 0 else "train" for number in range(count)],
+        "probabilities": tables.fixed(np.stack([1 - sure, sure], 1), np.float32),
+        "labels": [[NAMES[int(one > 0.5)]] for one in sure],
+        "weight": np.where(np.arange(count) % 7, 1, 0).astype(np.float32),
+        "source": ["person" if number == 3 else "teacher" for number in range(count)],
+    }
+    return pa.table(columns, schema=tables.train_schema(2))
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Models that answer 1 where they have learned a text, and a number of their own elsewhere."""
+    made = []
+
+    def train_fold(table, base, values, settings):
+        learned = table.filter(pa.array(assist.is_learned(table)))["text"].to_pylist()
+        made.append(set(learned))
+        return len(made), set(learned)
+
+    def predict(model, learned, texts, settings):
+        said = [1.0 if text in learned else model / 10 for text in texts]
+        return np.stack([np.array(said), 1 - np.array(said)], 1) if texts else np.zeros((0, 2))
+
+    monkeypatch.setattr(assist, "train_fold", train_fold)
+    monkeypatch.setattr(assist, "predict", predict)
+    return made
+
+
+@pytest.mark.parametrize("folds", [2, 3])
+def test_no_text_is_labeled_by_a_model_that_has_learned_it(memory, folds):
+    table, values = lesson(140), params.load()
+    unseen = {"more": ["new 1", "new 2"], "dev": [], "test": ["new 3"]}
+    found, others = assist.cross_fit(table, unseen, None, values, SimpleNamespace(folds=folds))
+    assert found[:, 0].max() < 1  # else a model has judged what it learned
+    learned = assist.is_learned(table)
+    assert set().union(*memory) == set(table.filter(pa.array(learned))["text"].to_pylist())
+    assert all(len(one) < learned.sum() for one in memory)
+    # texts that no model learns are judged by all of them
+    mean = np.arange(1, folds + 1).mean() / 10
+    assert np.allclose(found[~learned, 0], mean)
+    assert np.allclose(others["more"][:, 0], mean) and others["more"].shape == (2, 2)
+    assert others["dev"].shape == (0, 2) and others["test"].shape == (1, 2)
+
+
+def test_a_larger_pool_moves_no_text_to_another_fold():
+    ids = [text_id(f"text {number}") for number in range(300)]
+    few, many = assist.folds_of(ids[:100], 3), assist.folds_of(ids, 3)
+    assert (few == many[:100]).all() and set(many) == {0, 1, 2}
+
+
+def test_what_the_student_learns_from():
+    table, task = lesson(20), params.load().task
+    more = pa.table({"id": [text_id("new")], "text": ["new"]})
+    found = np.tile([0.3, 0.7], (20, 1))
+    given = assist.assisted(table, more, found, np.array([[0.8, 0.2]]), task)
+    assert given["id"].to_pylist() == table["id"].to_pylist() + [text_id("new")]
+    assert given["source"].to_pylist() == ["assistant"] * 3 + ["person"] + ["assistant"] * 17
+    assert given["split"].to_pylist() == table["split"].to_pylist() + ["train"]
+    assert given["labels"][3] == table["labels"][3] and given["probabilities"][3] == table["probabilities"][3]
+    assert given["labels"].to_pylist()[4:6] == [["positive"]] * 2 and given["labels"][20].as_py() == ["negative"]
+    assert set(given["weight"].to_pylist()) == {1.0}
