@@ -232,6 +232,15 @@ class AnswerStore:
         self.folder.write(f"{hashlib.sha256(content).hexdigest()[:32]}.parquet", content)
 
 
+def distinct(keys):
+    """Where each of N keys stands first, and which of those each is: M indices in order, N numbers below M."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return first[order], place[inverse]
+
+
 def is_part(name):
     return name.endswith(".parquet") and not name.startswith(".")
 
@@ -278,6 +287,12 @@ class Known:
                 for class_target, class_source in words:
                     array[rows, target, class_target] = values[:, source * count + class_source]
                     self.there[rows, target, class_target] = True
+
+    def take(self, rows):
+        """The answers of some texts, which may stand several times. rows: M indices."""
+        return Known(
+            *(array[rows] for array in (self.scores, self.against, self.tokens, self.cut, self.there))
+        )
 
     def missing(self):
         """What to ask: a list of (texts, templates, classes), index arrays; texts in their order.

@@ -79,5 +79,7 @@ def test_what_the_student_learns_from():
     assert given["source"].to_pylist() == ["assistant"] * 3 + ["person"] + ["assistant"] * 17
     assert given["split"].to_pylist() == table["split"].to_pylist() + ["train"]
     assert given["labels"][3] == table["labels"][3] and given["probabilities"][3] == table["probabilities"][3]
-    assert given["labels"].to_pylist()[4:6] == [["positive"]] * 2 and given["labels"][20].as_py() == ["negative"]
+    assert given["labels"].to_pylist()[4:6] == [["positive"]] * 2 and given["labels"][20].as_py() == [
+        "negative"
+    ]
     assert set(given["weight"].to_pylist()) == {1.0}

@@ -51,7 +51,9 @@ def test_the_head_learns_faster_and_biases_do_not_decay(tmp_path, family):
     assert {rate for name, (rate, _) in seen.items() if name.startswith(prefix)} == {1e-4}
     head = {name: found for name, found in seen.items() if not name.startswith(prefix)}
     assert {rate for rate, _ in head.values()} == {1e-3}
-    assert head["classifier.out_proj.bias" if "classifier.out_proj.bias" in head else "classifier.bias"][1] == 0
+    assert (
+        head["classifier.out_proj.bias" if "classifier.out_proj.bias" in head else "classifier.bias"][1] == 0
+    )
     assert all(decay == (0.01 if name in decayed else 0) for name, (_, decay) in seen.items())
 
 
@@ -67,7 +69,10 @@ def test_the_head_of_a_finished_classifier_is_made_anew(tmp_path, capsys, labels
         assert not torch.equal(model.classifier.weight, before.classifier.weight)
     for (name, wanted), found in zip(before.bert.named_parameters(), model.bert.parameters(), strict=True):
         assert torch.equal(wanted, found), name
-    assert "is a classifier already (BertForSequenceClassification); its head is made anew" in capsys.readouterr().out
+    assert (
+        "is a classifier already (BertForSequenceClassification); its head is made anew"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_base_without_a_head_is_not_told(tmp_path, capsys):
