@@ -3,7 +3,7 @@
 usage: python -m benchmarks.quality [--seeds 42 43 44] [--only WORD ...]
 
 Needs a finished `dvc repro` in this folder. Takes the whole pool through the pipeline's own code: `sample` and
-`score` of presets/reviews-best.yaml in a folder of its own, then calibration and students in many forms.
+`score` of the preset reviews-best in a folder of its own, then calibration and students in many forms.
 Writes benchmarks/quality.json (a row for each form), the curves benchmarks/quality.svg, and the figures of
 benchmarks/quality.md. Teacher and students are measured on the 872 test texts and on dev's 1,500. What is
 done is kept in .work/quality, so a run that was stopped goes on; answers of the teacher come from the answer
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import models, params, statistics
+from nolabels import models, params, preset, statistics
 from nolabels.fitting import fit, read_scores
 from nolabels.labels import decide, from_column, one_hot
 from nolabels.stage import UserError, arguments, progress, run, say
@@ -33,7 +33,7 @@ from nolabels.tables import read_table, write_json
 from nolabels.tfidf import fit_predict
 
 JSON, PAGE, FIGURE = (Path("benchmarks", f"quality.{form}") for form in ("json", "md", "svg"))
-BEST = Path("presets/reviews-best.yaml")
+BEST = "reviews-best"  # the preset
 WORK = Path(".work/quality")
 SMALL = 1000  # pools up to here are learned from with the recipe of params.yaml, larger ones with BEST's
 DRAWS = 2000  # of the bootstrap
@@ -96,19 +96,21 @@ def stage(name, *words):
         raise UserError(f"stages.{name}: must end well, found exit code {result.returncode}")
 
 
-def decides(path):
-    """The values of a params file but for those that say where and how fast."""
-    return params.load(path).model_dump(exclude={"runtime"})
+def decides(values):
+    """The values of Params but for those that say where and how fast."""
+    return values.model_dump(exclude={"runtime"})
 
 
 def prepare():
     """Texts and scores of the whole pool, test and dev in WORK."""
     root = Path.cwd()
     kept = WORK / "params.yaml"
-    if kept.exists() and decides(kept) != decides(BEST):
-        raise UserError(f"{WORK}: must be of {BEST} as it is, found one of another; delete the folder")
+    if kept.exists() and decides(params.load(kept)) != decides(preset.load(BEST)):
+        raise UserError(
+            f"{WORK}: must be of the preset {BEST} as it is, found one of another; delete the folder"
+        )
     WORK.mkdir(parents=True, exist_ok=True)
-    kept.write_bytes(BEST.read_bytes())
+    kept.write_text(preset.text_of(BEST), encoding="utf-8")
     if not (WORK / "metrics/sample.json").exists():
         stage("sample", root / "data/raw", "data", "metrics/sample.json")
     for part in ("pool", "test", "dev"):
@@ -476,7 +478,7 @@ def main(argv=None):
         if not Path(path).exists():
             raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
     forms = [form for form in FORMS if any(word in form.name for word in args.only)]
-    values, best = params.load(), params.load(BEST)
+    values, best = params.load(), preset.load(BEST)
     prepare()
     data = read(best)
     others = uneven(data, values, args.seeds)

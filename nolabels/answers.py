@@ -4,15 +4,15 @@ usage: python -m nolabels.answers            a line for each teacher that was as
        python -m nolabels.answers --prune    removes parts that no params.yaml and no preset would read, of any
                                              commit of any branch, tag or experiment, or in the workspace
 
+A preset of a commit counts as what it makes of the params.yaml of that commit.
 A part is kept where any of its templates together with any of its class words is asked for in the same way (kind
 of teacher, length of a reading). Which teacher gave an answer is not compared: params files name a teacher by
 where it comes from, the store by its weights.
 """
 
 import json
-import subprocess
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -20,6 +20,7 @@ import yaml
 from pydantic import ValidationError
 
 from nolabels import params
+from nolabels.preset import FOLDER, git, merged
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.store import canonical, facts_of, is_part, open_folder, place, spelled
 
@@ -29,7 +30,6 @@ WAY = (
     "long_text",
     "overlap",
 )  # of asking: what decides an answer and stands in params files
-FILES = ("params.yaml", "presets/*.yaml")
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,16 @@ def parts_of(folder):
         )
 
 
-def asked_for(text):
-    """{way: {(template, words)}} that a params file (its text) asks for. Raises ValueError where it is none."""
+parsed = cache(yaml.safe_load)
+
+
+def asked_for(text, preset=None):
+    """{way: {(template, words)}} that a params file asks for, with a preset over it (the texts of both).
+
+    Raises ValueError where it is no params file.
+    """
     try:
-        values = yaml.safe_load(text)
+        values = parsed(text) if preset is None else merged(parsed(text), parsed(preset))
         score = values["score"]
         templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
         words = [str(item["words"]) for item in values["task"]["classes"]]
@@ -73,36 +79,33 @@ def asked_for(text):
 
 
 def history():
-    """Yields (where, text) of every params file of every commit, and of the workspace; each text once."""
-
-    def git(*words):
-        result = subprocess.run(["git", *words], capture_output=True, text=True)
-        if result.returncode:
-            raise UserError(f"git {words[0]}: must work here, found {result.stderr.strip() or 'an error'}")
-        return result.stdout
-
+    """Yields (where, text, preset) of every params.yaml in every commit and in the workspace: preset is None, and
+    then the text of each preset beside it. Each pair once."""
     if git("rev-parse", "--is-shallow-repository").strip() == "true":
         raise UserError("git: must hold the whole history, found a shallow clone; git fetch --unshallow")
     seen = set()
+    content = cache(lambda blob: git("cat-file", "blob", blob))
     # what DVC's experiments are is below refs/exps, which --all walks too
     for commit in git("rev-list", "--all").split():
-        for line in git("ls-tree", "-r", commit, "--", "params.yaml", "presets").splitlines():
-            about, path = line.split("\t", 1)
-            blob = about.split()[2]
-            if path.endswith(".yaml") and blob not in seen:
-                seen.add(blob)
-                yield f"{commit[:7]}:{path}", git("cat-file", "blob", blob)
-    for pattern in FILES:
-        for path in sorted(Path().glob(pattern)):
-            yield str(path), path.read_text(encoding="utf-8")
+        listed = git("ls-tree", "-r", commit, "--", "params.yaml", "presets").splitlines()
+        blobs = {path: about.split()[2] for about, path in (line.split("\t", 1) for line in listed)}
+        under = blobs.get("params.yaml")
+        for path, blob in blobs.items() if under else ():
+            if path.endswith(".yaml") and (under, blob) not in seen:
+                seen.add((under, blob))
+                yield f"{commit[:7]}:{path}", content(under), None if blob == under else content(blob)
+    text = params.PATH.read_text(encoding="utf-8")
+    yield str(params.PATH), text, None
+    for path in sorted(FOLDER.glob("*.yaml")):
+        yield str(path), text, path.read_text(encoding="utf-8")
 
 
 def wanted():
     """{way: {(template, words)}} that any params file asks for."""
     found = {}
-    for where, text in history():
+    for where, text, preset in history():
         try:
-            for way, pairs in asked_for(text).items():
+            for way, pairs in asked_for(text, preset).items():
                 found.setdefault(way, set()).update(pairs)
         except ValueError as error:
             say(f"answers: {where} is passed over, it is no params file of this version ({error})")

@@ -548,17 +548,29 @@ class Params(Section):
 def load(path=PATH):
     """params.yaml as Params. Raises UserError with one line that names key, rule and value."""
     try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: must be UTF-8 text ({error})") from error
+    return check(parse(text, path), path)
+
+
+def parse(text, path):
+    """The sections of a params file from its text; path: for messages. Raises UserError."""
+    try:
+        data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"line {mark.line + 1}" if mark else "the file"
         raise UserError(f"{path}: {place}: not valid YAML: {getattr(error, 'problem', error)}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: must be UTF-8 text ({error})") from error
     except (ValueError, RecursionError) as error:  # a date that is none, brackets without an end
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise UserError(f"{path}: must hold sections, found {type(data).__name__}")
+    return data
+
+
+def check(data, path):
+    """Sections as Params; path: for messages. Raises UserError."""
     try:
         return Params.model_validate(data)
     except ValidationError as error:

@@ -101,7 +101,9 @@ def test_only_what_no_params_file_asks_for_is_removed(history, capsys):
     assert kept() == sorted(wanted) and "0 parts removed, 0.0 MB" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("place", ["a branch", "an experiment", "the workspace", "a preset"])
+@pytest.mark.parametrize(
+    "place", ["a branch", "an experiment", "the workspace", "a preset", "a whole preset"]
+)
 def test_what_is_asked_for_elsewhere_is_kept(history, place):
     history(PARAMS["score"]["templates"][0])
     git("branch", "-M", "main")
@@ -114,10 +116,18 @@ def test_what_is_asked_for_elsewhere_is_kept(history, place):
     elif place == "an experiment":
         git("update-ref", "refs/exps/ab/cdef/other", "HEAD")
         git("reset", "-q", "--hard", "HEAD~1")
-    elif place == "a preset":
+    elif place == "a whole preset":  # as presets were until they held differences
         Path("presets").mkdir()
         Path("params.yaml").rename("presets/other.yaml")
         git("reset", "-q", "--hard", "HEAD~1")
+    elif place == "a preset":  # of a commit before
+        git("reset", "-q", "--hard", "HEAD~1")
+        Path("presets").mkdir()
+        Path("presets/other.yaml").write_text(yaml.safe_dump({"score": {"templates": [QUESTION]}}))
+        git("add", "-A")
+        git("commit", "-qm", "A preset")
+        git("rm", "-qr", "presets")
+        git("commit", "-qm", "None")
     else:
         values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         values["score"]["templates"] = [QUESTION]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks import quality, scale, speed
-from nolabels import params
+from nolabels import params, preset
 
 
 def test_in_turn_takes_the_median_of_calls_that_alternate():
@@ -82,7 +82,7 @@ def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
     ids=lambda value: getattr(value, "name", None),
 )
 def test_students_are_compared_after_as_many_steps(form, rows, steps):
-    values, best = params.load(), params.load(quality.BEST)
+    values, best = params.load(), preset.load(quality.BEST)
     found = quality.recipe(form, rows, values, best, 8000)
     assert found.epochs * rows / found.batch_size == steps
 

@@ -2,17 +2,17 @@
 
 import json
 import random
-import shutil
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from nolabels import preset
 from nolabels.texts import text_id
 from tests import hub, sampling, workspace
 
 ROWS = hub.sst2_rows()
-PRESET = yaml.safe_load((workspace.ROOT / "presets/notebook-sst2.yaml").read_text(encoding="utf-8"))
+PRESET = yaml.safe_load(preset.text_of("notebook-sst2"))
 
 
 def notebook_sentences():
@@ -37,6 +37,24 @@ def check_tables(data):
     assert len(table) == 872
     pairs = zip(table["id"].to_pylist(), table["labels"].to_pylist(), strict=True)
     assert all(gold[identifier] == label for identifier, (label,) in pairs)
+
+
+def test_the_recipe_is_the_notebook_s():
+    """Also what the preset leaves to the default: another default must not change this run."""
+    sample, label, train = PRESET["sample"], PRESET["label"], PRESET["train"]
+    assert (sample["pool"], sample["seed"], sample["near_duplicates"]) == (1000, 42, "keep")
+    assert (label["calibration"], label["temperature"], PRESET["select"]["coverage"]) == ("none", 1.0, 1.0)
+    assert train == {
+        "targets": "hard",
+        "seed": 42,
+        "epochs": 5,
+        "learning_rate": 5e-5,
+        "batch_size": 8,
+        "warmup": 0.0,
+        "weight_decay": 0.0,
+        "max_tokens": 128,
+        "precision": "float32",
+    }
 
 
 def test_the_rows_are_the_notebook_s(tmp_path, monkeypatch, capsys):
@@ -66,7 +84,7 @@ def test_the_rows_are_the_notebook_s(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_preset_from_end_to_end_and_then_without_the_network(tmp_path, index, monkeypatch):
     project = workspace.Workspace.make(tmp_path / "project", index)
-    shutil.copy(project.root / "presets/notebook-sst2.yaml", project.root / "params.yaml")
+    (project.root / "params.yaml").write_text(preset.text_of("notebook-sst2"), encoding="utf-8")
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_TOKEN", hub.TOKEN)

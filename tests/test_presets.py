@@ -1,4 +1,4 @@
-"""Every preset is a whole params.yaml, and README's way to one's own csv works as it is written."""
+"""Presets are laid over the shipped params.yaml, and README's way to one's own csv works as it is written."""
 
 import random
 import re
@@ -10,33 +10,187 @@ import pytest
 import yaml
 from scipy.stats import binomtest, norm
 
-from nolabels import params
+from nolabels import params, preset
+from nolabels.stage import UserError
 from tests import readme, tiny, workspace
 
-PRESETS = sorted(Path("presets").glob("*.yaml"))
+ROOT = Path("presets").resolve().parent
+OWN = "# mine\n\ntrain:\n  # because I say so\n  epochs: 7  # often\n"
 
 
-@pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
-def test_presets_are_whole_and_valid(path):
-    params.load(path)  # and so no key is missing
-    wanted = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    assert list(found) == list(wanted)
-    for section in wanted:
-        assert found[section].keys() <= wanted[section].keys(), section
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A Git repository with params.yaml, its presets and their record, and the preset `mine`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "presets").mkdir()
+    for path in [ROOT / "params.yaml", *sorted((ROOT / "presets").iterdir())]:
+        (tmp_path / path.relative_to(ROOT)).write_bytes(path.read_bytes())
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], check=True)
+    (tmp_path / "presets/mine.yaml").write_text(OWN, encoding="utf-8")
+    return tmp_path
 
 
-@pytest.mark.parametrize("path", [Path("params.yaml"), *PRESETS], ids=lambda path: path.stem)
-def test_each_key_has_a_comment(path):
-    lines = path.read_text(encoding="utf-8").splitlines()
+def text():
+    return Path("params.yaml").read_text(encoding="utf-8")
+
+
+def test_the_record_is_of_the_params_yaml_at_hand():
+    found = preset.git("hash-object", "params.yaml")
+    assert preset.SHIPPED.read_text(encoding="utf-8") == found, (
+        "git hash-object -w params.yaml > presets/shipped"
+    )
+
+
+@pytest.mark.parametrize("name", preset.names())
+def test_presets_are_valid_and_hold_what_differs(name):
+    preset.load(name)
+    base, made = preset.shipped(), preset.text_of(name)
+    over = (preset.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    before, own, after = (yaml.safe_load(content) for content in (base, over, made))
+    for section, keys in before.items():
+        changed = {key for key, value in keys.items() if after[section][key] != value}
+        assert changed == set(own.get(section, {})), section
+        assert {key: after[section][key] for key in changed} == own.get(section, {})
+    about, *_ = preset.header(over)
+    assert re.fullmatch(r"# \S.{20,110}\.", about), "the line of --list"
+
+
+@pytest.mark.parametrize("name", preset.names())
+def test_no_comment_is_lost(name):
+    path = preset.FOLDER / f"{name}.yaml"
+    made = preset.text_of(name).splitlines()
+    for content in (preset.shipped(), path.read_text(encoding="utf-8")):
+        comments = [line for line in content.splitlines() if line.lstrip().startswith("#")]
+        kept = iter(made)
+        missing = [line for line in comments if line not in kept]  # and in their order
+        assert not missing
+
+
+def test_presets_are_short():
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in preset.FOLDER.glob("*.yaml")]
+    assert len(lengths) >= 8 and sum(lengths) <= 250
+
+
+def test_each_key_has_a_comment():
     sections = {"sample", "score", "label", "select", "train", "export", "runtime"}
     section, before = None, ""
-    for line in lines:
+    for line in text().splitlines():
         if found := re.match(r"(\w+):", line):
             section = found[1]
         elif section in sections and (found := re.match(r"  (\w+):", line)) and found[1] != "overlap":
-            assert before.lstrip().startswith("#"), f"{path}: {section}.{found[1]}"
+            assert before.lstrip().startswith("#"), f"{section}.{found[1]}"
         before = line
+
+
+def test_lines_are_replaced_and_all_others_stay(folder, capsys):
+    before = text()
+    preset.main(["mine"])
+    assert capsys.readouterr().out == "preset: params.yaml is mine now\n"
+    wanted = before.replace("  epochs: 5\n", "  # because I say so\n  epochs: 7  # often\n")
+    assert wanted != before and text() == f"# preset: mine\n# mine\n\n{wanted}"
+    preset.main(["own-csv"])  # over the shipped file, not over `mine`
+    assert params.load().train.epochs == 5 and params.load().fetch.dataset.own == "reviews.csv"
+    preset.main(["default"])
+    assert text() == before
+    assert sorted(path.name for path in folder.iterdir()) == [".git", "params.yaml", "presets"]
+
+
+@pytest.mark.parametrize("over", ["the shipped file", "a preset"])
+def test_edits_of_one_s_own_are_kept_unless_forced(folder, over, capsys):
+    if over == "a preset":
+        preset.main(["own-csv"])
+    edited = text().replace("# Seed of the draw", "# My seed of the draw")
+    assert edited != text()
+    Path("params.yaml").write_text(edited, encoding="utf-8")
+    subprocess.run(["git", "add", "params.yaml"], check=True)  # also where Git has them
+    for name in ("mine", "default", "own-csv"):
+        with pytest.raises(
+            UserError, match=r"^params.yaml: must be as shipped, .* found edits of your own; "
+        ):
+            preset.main([name])
+        assert text() == edited
+    preset.main(["mine", "--force"])
+    assert text() == preset.text_of("mine")
+
+
+def test_diff_writes_nothing(folder, capsys):
+    before = text()
+    preset.main(["--diff", "mine"])
+    printed = capsys.readouterr().out.splitlines()
+    changed = [line for line in printed[2:] if line[0] in "+-"]
+    assert changed[-3:] == ["-  epochs: 5", "+  # because I say so", "+  epochs: 7  # often"]
+    assert len(changed) == 6 and changed[0] == "+# preset: mine"
+    assert text() == before
+    preset.main(["--diff", "default"])
+    assert capsys.readouterr().out == "preset: params.yaml is default already\n"
+
+
+def test_list_says_each_in_a_line(folder, capsys):
+    preset.main(["--list"])
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed] == ["default", *preset.names()]
+    assert "mine                mine" in printed
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("train: {epochs: 3, epoch: 7}\n", "train.epoch: is no key of params.yaml"),
+        ("trains:\n  epochs: 7\n", "trains: is no section of params.yaml"),
+        ("train: 7\n", "train: must hold keys, found 7"),
+        ("train:\n  epochs: 0\n", "train.epochs: must be greater than or equal to 1, found 0"),
+        ("score:\n  kind: endpoint\n", "score: templates of kind endpoint need plain; number 1 has chat"),
+        ("- epochs\n", "must hold sections, found list"),
+        ("# nothing\n", "must hold sections, found NoneType"),
+        ("train: [\n", "line 2: not valid YAML: "),
+        ("train: {epochs: 7}\n", "must be written as params.yaml is: a key once, on a line of its own"),
+        ("train:\n    epochs: 7\n", "must be written as params.yaml is: "),
+        ("train:\n  epochs: 7\ntrain:\n  seed: 1\n", "must be written as params.yaml is: "),
+        ("train: &t\n  seed: 7\nselect:\n  <<: *t\n", "select.seed: is no key of params.yaml"),
+        (
+            "train:\n  seed: &seed 7\n  epochs: *seed\nsample:\n  seed: *seed\n",
+            "must be written as params.yaml is",
+        ),
+    ],
+)
+def test_a_broken_preset_is_one_line_and_writes_nothing(folder, content, message):
+    before = text()
+    Path("presets/mine.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        preset.main(["mine"])
+    assert str(error.value).startswith(f"presets/mine.yaml: {message}")
+    assert text() == before
+    preset.main(["own-csv"])  # the others work on
+
+
+def test_what_is_not_there_is_one_line(folder):
+    with pytest.raises(
+        UserError, match=r"^presets: must hold nine.yaml, found default, intents-banking77, mine, "
+    ):
+        preset.main(["nine"])
+    Path("presets/shipped").write_text("1" * 40)
+    with pytest.raises(
+        UserError, match=r"^presets/shipped: must be the id of a params.yaml that Git holds, found 1"
+    ):
+        preset.main(["own-csv"])
+
+
+def test_values_replace_whole_and_in_all_forms(folder):
+    """A mapping over a mapping, a list over a list, text of several lines, and nothing."""
+    Path("presets/mine.yaml").write_text(
+        "# mine\n\nlabel:\n  prior:\n    negative: 0.25\n    # most\n    positive: 0.75\nsample:\n  gold:\n"
+        "    column: rating\n    names: true\n  columns:\n  - rating\n  - text\n  test_file:\n"
+        "score:\n  templates:\n    - plain: |\n        {text}\n\n        So: {class}\n\n  max_tokens: 8\n"
+    )
+    found = preset.load("mine")
+    assert found.label.prior == {"negative": 0.25, "positive": 0.75}
+    assert found.sample.gold.model_dump(exclude_none=True) == {"column": "rating", "names": True}
+    assert (found.sample.columns, found.sample.test_file) == (["rating", "text"], None)
+    assert [template.plain for template in found.score.templates] == ["{text}\n\nSo: {class}\n"]
+    lines = preset.text_of("mine").splitlines()
+    assert "    # most" in lines
+    assert all(line in lines for line in preset.shipped().splitlines() if line.lstrip().startswith("#"))
 
 
 def test_the_notebook_s_figures_do_not_differ():
@@ -63,7 +217,8 @@ def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
     )
     (project.root / "messages.csv").write_bytes(f"\ufeffnumber,text\r\n{rows}".encode())
     (commands,) = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
-    subprocess.run(["bash", "-euc", commands], cwd=project.root, check=True)
+    ended = project.run(["bash", "-euc", commands])
+    assert ended.returncode == 0, ended.stdout
     path = project.root / "params.yaml"
     edits = re.findall(r"^\d\. .*?: `(.+)` becomes `(.+)`$", text, flags=re.M)
     assert len(edits) == 3
