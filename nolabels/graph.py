@@ -5,8 +5,8 @@ Input: `input_ids` and `attention_mask`, int64, batch x tokens. Output: `logits`
 Three things make it fast, and none is seen from outside:
 - int8: linear layers multiply 8-bit integers (onnxruntime's DynamicQuantizeMatMul, weights with a
   scale for each output), and the words' embeddings are 8-bit integers;
-- the encoders that are built like BERT are traced from `Encoder` below: attention is one operation,
-  and of the last layer only the first token is computed, the one that the classifier reads;
+- the encoders that are built like BERT (`NAMES`) are traced from `Encoder` below: attention is one
+  operation, and of the last layer only the first token is computed, the one that the classifier reads;
 - what int8 would lose is scaled before it is lost: see `Int8Linear` and `smooth`.
 
 Everything is deterministic: equal weights give equal bytes.
@@ -28,8 +28,11 @@ MICROSOFT = "com.microsoft"  # the domain of onnxruntime's own operations
 BLOCK = 32  # numbers of an embedding that share a scale
 TINY = 1e-3  # a row of activations is never divided by less
 CALIBRATION = (16, 32)  # texts of random tokens, and tokens in each, from which `smooth` reads ranges
-# encoders that share BERT's layout: encoder.layer[i].attention.self, attention.output, intermediate, output
-LIKE_BERT = ("bert", "camembert", "electra", "roberta", "xlm-roberta")
+# What `attention` of a layer calls query, key and value, and the linear layer and the norm behind them.
+# The rest of a layer is intermediate, output.dense and output.LayerNorm in all encoders that are named here.
+BERT = ("self.query", "self.key", "self.value", "output.dense", "output.LayerNorm")
+MPNET = ("attn.q", "attn.k", "attn.v", "attn.o", "LayerNorm")
+NAMES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {"mpnet": MPNET}
 
 
 class Product(torch.autograd.Function):
@@ -49,21 +52,27 @@ class Product(torch.autograd.Function):
 
 
 class Attention(torch.autograd.Function):
-    """Attention of several heads in one operation. q, k, v: batch x tokens x width; mask: batch x tokens."""
+    """Attention of several heads in one operation.
+
+    q, k, v: batch x tokens x width, of q perhaps fewer tokens; mask: batch x tokens; bias: what is added
+    to the scores of all texts, 1 x heads x tokens of q x tokens, or None.
+    """
 
     @staticmethod
-    def forward(ctx, q, k, v, mask, heads):
+    def forward(ctx, q, k, v, mask, bias, heads):
         q, k, v = (x.unflatten(-1, (heads, -1)).transpose(1, 2) for x in (q, k, v))
         # where a text has no token at all every key counts alike, as in onnxruntime
-        bias = (1.0 - mask[:, None, None].to(q.dtype)) * torch.finfo(q.dtype).min
-        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        added = (1.0 - mask[:, None, None].to(q.dtype)) * torch.finfo(q.dtype).min
+        added = added if bias is None else added + bias
+        found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=added)
         return found.transpose(1, 2).flatten(2)
 
     @staticmethod
-    def symbolic(g, q, k, v, mask, heads):
+    def symbolic(g, q, k, v, mask, bias, heads):
         absent = g.op("prim::Constant")
         absent.setType(torch._C.NoneType.get())
-        found = g.op(f"{MICROSOFT}::MultiHeadAttention", q, k, v, absent, mask, num_heads_i=heads)
+        more = [] if bias is None else [bias]
+        found = g.op(f"{MICROSOFT}::MultiHeadAttention", q, k, v, absent, mask, *more, num_heads_i=heads)
         return found.setType(of_any_batch(q))
 
 
@@ -161,6 +170,25 @@ class Whole(nn.Module):
         return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
 
+def parts(layer, model_type):
+    """Query, key and value of a layer, and the linear layer and the norm behind attention."""
+    return [layer.attention.get_submodule(name) for name in NAMES[model_type]]
+
+
+def biases(model):
+    """What MPNet adds to the scores of all its layers: heads x 2n - 1, for keys from n - 1 tokens before
+    the query to n - 1 behind it, n tokens being the longest text. None where scores depend on no distance.
+
+    They are read from the model here, not computed in the graph: distances share buckets by their
+    logarithm, and another rounding of it could move one into the next bucket.
+    """
+    if not hasattr(model.base_model.encoder, "compute_position_bias"):
+        return None
+    longest = torch.empty(1, model.config.max_position_embeddings, 1)
+    (found,) = model.base_model.encoder.compute_position_bias(longest).detach()
+    return torch.cat([found[:, 1:, 0].flip(1), found[:, 0]], 1)
+
+
 class Encoder(nn.Module):
     """A classifier on an encoder that is built like BERT: the same sums, fewer of them.
 
@@ -174,22 +202,31 @@ class Encoder(nn.Module):
         self.base = model.base_model
         self.heads = model.config.num_attention_heads
         self.spread = nn.ParameterList(spread or [])
+        self.register_buffer("biases", biases(model))
 
     def past(self, x, place):
         return x * self.spread[place] if len(self.spread) else x
 
+    def bias(self, ids):
+        """1 x heads x tokens x tokens, or None. ids: batch x tokens."""
+        if self.biases is None:
+            return None
+        place = torch.arange(ids.shape[1])
+        return self.biases[:, place[None] - place[:, None] + self.biases.shape[1] // 2][None]
+
     def forward(self, input_ids, attention_mask):
-        mask = attention_mask.to(torch.int32)
+        mask, bias = attention_mask.to(torch.int32), self.bias(input_ids)
         x = self.base.embeddings(input_ids=input_ids)
         if hasattr(self.base, "embeddings_project"):
             x = self.base.embeddings_project(x)
         layers = self.base.encoder.layer
         for number, layer in enumerate(layers):
-            inner, after = layer.attention.self, layer.attention.output
-            # of the last layer nothing but the first token is read
-            q = x[:, :1] if number == len(layers) - 1 else x
-            found = Attention.apply(inner.query(q), inner.key(x), inner.value(x), mask, self.heads)
-            x = after.LayerNorm(after.dense(found) + self.past(q, 2 * number))
+            query, key, value, dense, norm = parts(layer, self.model.config.model_type)
+            q = x
+            if number == len(layers) - 1:  # nothing but its first token is read
+                q, bias = x[:, :1], None if bias is None else bias[:, :, :1]
+            found = Attention.apply(query(q), key(x), value(x), mask, bias, self.heads)
+            x = norm(dense(found) + self.past(q, 2 * number))
             found = layer.output.dense(layer.intermediate(x))
             x = layer.output.LayerNorm(found + self.past(x, 2 * number + 1))
         if getattr(self.base, "pooler", None) is not None:
@@ -205,9 +242,9 @@ def norms(model):
     found = []
     for number, layer in enumerate(layers):
         before = layers[number - 1].output if number else None if projected else base.embeddings
-        inner = layer.attention.self
-        found.append((before and before.LayerNorm, [inner.query, inner.key, inner.value]))
-        found.append((layer.attention.output.LayerNorm, [layer.intermediate.dense]))
+        query, key, value, _, norm = parts(layer, model.config.model_type)
+        found.append((before and before.LayerNorm, [query, key, value]))
+        found.append((norm, [layer.intermediate.dense]))
     return found
 
 
@@ -261,7 +298,7 @@ def smooth(model, around):
 def prepared(model, around, precision):
     """What is traced for a model: a copy, so that the model itself stays as it is."""
     model = copy.deepcopy(model).eval()
-    like_bert = model.config.model_type in LIKE_BERT and not model.config.is_decoder
+    like_bert = model.config.model_type in NAMES and not getattr(model.config, "is_decoder", False)
     spread = None
     if precision == "int8":
         layers = used_once(model, calibration(model, around))

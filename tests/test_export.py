@@ -19,15 +19,17 @@ TEXTS = [text for _, text in tiny.sentences(40)] + ["", "film", " ".join(["dull"
 FILES = ["classes.json", "model.onnx", "predict.py", "tokenizer.json"]
 
 
-def answers_of_torch(folder, texts, act=lambda logits: logits.softmax(-1)):
-    """N x K probabilities, one text at a time."""
+def answers_of_torch(folder, texts, act=lambda logits: logits.softmax(-1), max_tokens=24, change=None):
+    """N x K probabilities, one text at a time. change: called with the model before it answers."""
     import torch
 
     model, tokenizer = models.load(folder, "SequenceClassification", device="cpu", precision="float32")
+    if change:
+        change(model)
     found = []
     with torch.inference_mode():
         for text in texts:
-            ids = tokenizer(text, truncation=True, max_length=24, return_tensors="pt")["input_ids"]
+            ids = tokenizer(text, truncation=True, max_length=max_tokens, return_tensors="pt")["input_ids"]
             found.append(act(model(input_ids=ids).logits)[0].numpy())
     return np.array(found)
 
@@ -66,13 +68,37 @@ def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
     assert sizes[1] < 0.8 * sizes[0]
 
 
-def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path):
+def test_relative_positions_count_at_any_length(tmp_path):
+    """Texts of 2 to 160 tokens in one batch: distances in every bucket of MPNet's, the last begins at 91 tokens."""
+    student = tiny.student(tmp_path / "student", "mpnet", max_tokens=160)
+    texts = ["", "film", "a warm film", "film " * 20, "dull film " * 30, "a warm and funny film " * 40]
+    expected = answers_of_torch(student, texts, max_tokens=160)
+    for place in ("before", "behind"):  # the test is worth nothing where these do not count
+
+        def without(model, place=place):
+            half = model.mpnet.encoder.relative_attention_bias.weight.data.chunk(2)
+            half[place == "behind"].zero_()
+
+        assert (
+            np.abs(answers_of_torch(student, texts, max_tokens=160, change=without) - expected).max() > 0.01
+        )
+    export.write_model(student, tmp_path / "onnx", "float32")
+    model = predict.Model(tmp_path / "onnx", 1)
+    rows = [row.ids for row in model.tokenizer.encode_batch(texts)]
+    assert [len(row) for row in rows][::5] == [2, 160]
+    np.testing.assert_allclose(model.batch(rows), expected, atol=1e-4)
+    for row, answer in zip(rows, expected, strict=True):
+        np.testing.assert_allclose(model.batch([row])[0], answer, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["electra", "mpnet"])
+def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     """In torch, where activations stay float32, what was scaled gives the same answers."""
     import torch
 
     from nolabels import graph
 
-    student = tiny.student(tmp_path / "student", "electra")
+    student = tiny.student(tmp_path / "student", family)
     model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
     around = tokenizer("")["input_ids"]
     ids = graph.calibration(model, around)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import params, tables
+from nolabels import models, params, tables
 from stages import train
 from tests import tiny
 
@@ -64,6 +64,27 @@ def test_answers_do_not_depend_on_the_block(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "PREDICT_BLOCK", 70)
     assert np.allclose(train.predict(model, tokenizer, texts, settings), whole, atol=1e-6)
     assert train.predict(model, tokenizer, [], settings).shape == (0, 2)
+
+
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_a_student_keeps_no_weight_that_it_does_not_read(tmp_path, family):
+    """MPNet's base has a pooler that the classifier leaves out; BERT's classifier reads it."""
+    import safetensors.torch
+    import torch
+    import transformers
+
+    tiny.nli_model(tmp_path / "nli", family)
+    base = transformers.AutoModel.from_pretrained(tmp_path / "nli")
+    assert base.pooler is not None
+    base.save_pretrained(tmp_path / "base")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "nli")
+    model = train.load_base(tmp_path / "base", params.load().task, "cpu")
+    models.save(model, tokenizer, tmp_path / "student")
+    model(**tokenizer(["A warm film."], return_tensors="pt")).logits[0, 0].backward()
+    read = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    kept = safetensors.torch.load_file(tmp_path / "student/model.safetensors")
+    assert set(kept) == read
+    assert {weight.dtype for weight in kept.values()} == {torch.float32}
 
 
 @pytest.mark.slow

@@ -195,11 +195,12 @@ def nli_model(folder, family, labels=("contradiction", "neutral", "entailment"),
         "roberta": {**layers, "type_vocab_size": 1},
         "bert": {**layers, "type_vocab_size": 2},
         "electra": {**layers, "embedding_size": 16},
+        "mpnet": {**layers, "max_position_embeddings": 170},
         "distilbert": {"dim": 32, "hidden_dim": 48, "n_layers": 2, "n_heads": 4},
         "bart": {"d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 48, "decoder_ffn_dim": 48, "decoder_start_token_id": 2},
         "modernbert": {**layers, "cls_token_id": 0, "sep_token_id": 2, "global_attn_every_n_layers": 2, "local_attention": 16},
     }[family]  # fmt: skip
-    config = transformers.AutoConfig.for_model(family, **common, **more)
+    config = transformers.AutoConfig.for_model(family, **{**common, **more})
     model = transformers.AutoModelForSequenceClassification.from_config(config)
     for weight in model.parameters():
         if weight.dim() > 1:
@@ -279,7 +280,7 @@ def encoder(folder, pooling=None, dense=False, seed=0):
     return folder
 
 
-STUDENTS = ("bert", "electra", "roberta", "distilbert", "deberta-v2", "modernbert")
+STUDENTS = ("bert", "electra", "roberta", "mpnet", "distilbert", "deberta-v2", "modernbert")
 
 
 def student(folder, family="bert", labels=("negative", "positive"), max_tokens=24, **config):
