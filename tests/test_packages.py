@@ -1,11 +1,16 @@
 """Archives that mean harm, or are broken: what is read of them, and what is refused in one line."""
 
+import errno
 import gzip
 import io
+import os
 import random
 import re
+import struct
 import tarfile
+import tempfile
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +50,13 @@ def link(name, kind, target):
 
 
 def read(content, path="texts"):
-    return packages.read_member("package.tar.gz", content, path.split("!"), "fetch.dataset")
+    with tempfile.TemporaryDirectory() as folder:
+        archive, out = Path(folder, "archive"), Path(folder, "deep/down/out")
+        archive.write_bytes(content)
+        names = packages.unpack("package.tar.gz", archive, path.split("!"), "fetch.dataset", out)
+        files = {path for path in Path(folder).rglob("*") if not path.is_dir()}
+        assert files == {archive} | {out / name for name in names}  # nothing beside the folder
+        return {name: (out / name).read_bytes() for name in names}
 
 
 @pytest.mark.parametrize(
@@ -67,6 +78,7 @@ def test_names_that_lead_out_and_links_are_left_out(pack):
         "texts/more/../../../evil": b"no",
     }
     assert read(pack(files)) == FOUND
+    assert read(pack(READ | {"texts//tmp/evil": b"no"})) == FOUND | {"tmp/evil": b"no"}
     others = [
         link("texts/passwd", tarfile.SYMTYPE, "/etc/passwd"),
         link("texts/hard", tarfile.LNKTYPE, "../../etc/passwd"),
@@ -85,6 +97,11 @@ def sparse(size):
     return bytes(header) + bytes(1024)
 
 
+def several(*archives):
+    """Tar archives as one."""
+    return b"".join(archive[:-1024] for archive in archives) + bytes(1024)
+
+
 def long_name(size):
     """A tar archive whose member has a name of so many bytes."""
     member = tarfile.TarInfo("texts/" + "a" * size)
@@ -98,6 +115,7 @@ BOMBS = {
     "gz, in front": packed_tar({"other": bytes(3 * MIB)} | READ),
     "xz": packed_tar({"texts/large": bytes(3 * MIB)}, "w:xz"),
     "sparse": sparse(3 * MIB),
+    "sparse, several": several(*[sparse(MIB // 2)] * 3),
     "name": gzip.compress(long_name(3 * MIB)),
 }
 
@@ -145,3 +163,43 @@ def test_a_broken_archive_is_one_line(pack):
             refused += 1
             assert re.match(r"(params\.yaml: )?fetch\.dataset(\.path)?: ", str(error))
     assert refused > 200
+
+
+def far_away(place):
+    """A zip archive whose one file begins at so many bytes."""
+    name, large = b"texts/a", 0xFFFFFFFF  # the true place stands in a further field then
+    local = struct.pack("<4s5H3L2H", b"PK\3\4", 45, 0, 0, 0, 33, 0, 1, 1, len(name), 0) + name + b"x"
+    further = struct.pack("<HHQ", 1, 8, place)
+    entry = struct.pack(
+        "<4s4B4H3L5H2L", b"PK\1\2", 45, 0, 45, 0, 0, 0, 0, 33, 0, 1, 1, len(name), len(further), 0, 0, 0, 0, large
+    )  # fmt: skip
+    entry += name + further
+    return local + entry + struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(entry), len(local), 0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        far_away(1 << 40),
+        far_away(1 << 62),
+        far_away(1 << 63),
+        packed_zip({"x/nameless": b"", "texts/a": b""}).replace(b"x/nameless", b"\0/nameless"),
+    ],
+    ids=["behind the end", "no place of the disk", "no place at all", "nameless"],
+)
+def test_a_zip_that_names_no_place_is_one_line(content):
+    try:
+        assert read(content) == {"a": b""}  # newer Pythons pass over a file without a name
+    except UserError as error:
+        assert re.match(
+            r"fetch\.dataset: package\.tar\.gz must be a whole zip or tar archive \(.+\)$", str(error)
+        )
+
+
+def test_a_full_disk_is_not_taken_for_a_broken_archive(tmp_path, monkeypatch):
+    def full(source, sink):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(packages.shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match="No space left"):
+        read(packed_zip(READ))
