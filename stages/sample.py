@@ -137,7 +137,9 @@ def draw(ids, golds, sample, answered, from_test=None, left_out=None):
         rest = rest[~left_out[rest]]
     what = f"texts in {zone_told(sample, 'pool')}"
     if sample.pool is None and len(rest) <= sample.valid:
-        raise UserError(f"params.yaml: sample.valid: must be below the {len(rest)} {what}, found {sample.valid}")
+        raise UserError(
+            f"params.yaml: sample.valid: must be below the {len(rest)} {what}, found {sample.valid}"
+        )
     enough(rest, sample.valid + (sample.pool or 0), "sample.pool + sample.valid", what)
     parts["valid"] = rest[: sample.valid]
     parts["train"] = rest[sample.valid :][: sample.pool]
