@@ -161,6 +161,7 @@ def test_the_page_holds_all_it_needs(folder):
     assert "answers 55.0% of the test texts correctly" in text
     said = "On the 20 dev texts, by which settings are chosen, the teacher 80.0% and the student 65.0% are correct."
     assert said in text and said in short
+    assert "<p>On the dev texts.</p>" in text
     assert "of people, on dev" in text and "of people, on test" not in text
     assert "onnxruntime 1.2.3" in card and "torch 1.2.3" in text
     assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in card
