@@ -309,8 +309,10 @@ class Sample(Section):
                 "zones.test must be 0 where test_file names the test texts, and above 0 where it is null, "
                 f"found {self.zones.test:g}"
             )
-        if self.zones.dev == 0 and self.dev:
-            raise ValueError(f"dev must be 0 where zones.dev is 0, found {self.dev}")
+        if self.zones.dev == 0 and self.dev != 0:
+            raise ValueError(
+                f"dev must be 0 where zones.dev is 0, found {'null' if self.dev is None else self.dev}"
+            )
         return self
 
 

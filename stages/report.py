@@ -269,7 +269,8 @@ def main(argv=None):
     learned = learned.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))
     sources = learned["source"].to_pylist()
     # of teacher or student, the student's most confident first; looking at those of dev leaves the test unseen
-    mistakes = read_table(args.mistakes_dev if dev["n"] else args.mistakes_test)
+    mistakes_of = "dev" if dev["n"] else "test"
+    mistakes = read_table(getattr(args, f"mistakes_{mistakes_of}"))
     mistakes = mistakes.filter(pc.not_equal(mistakes["student"], mistakes["gold"])).slice(0, MISTAKES)
     show = values.report.show_texts
     made_by = about(args.student)["model"]["versions"]
@@ -313,6 +314,7 @@ def main(argv=None):
         if metrics["n"]
         else [],
         "speeds": speeds(timings),
+        "mistakes_of": mistakes_of,
         "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes.to_pylist()]
         if show
         else [],

@@ -135,8 +135,12 @@ def draw(ids, golds, sample, answered, from_test=None, left_out=None):
     rest = order[zone[order] == ZONES.index("pool")]
     if left_out is not None:
         rest = rest[~left_out[rest]]
-    pool = 1 if sample.pool is None else sample.pool
-    enough(rest, sample.valid + pool, "sample.pool + sample.valid", f"texts in {zone_told(sample, 'pool')}")
+    what = f"texts in {zone_told(sample, 'pool')}"
+    if sample.pool is None and len(rest) <= sample.valid:
+        raise UserError(
+            f"params.yaml: sample.valid: must be below the {len(rest)} {what}, found {sample.valid}"
+        )
+    enough(rest, sample.valid + (sample.pool or 0), "sample.pool + sample.valid", what)
     parts["valid"] = rest[: sample.valid]
     parts["train"] = rest[sample.valid :][: sample.pool]
     further = rest[sample.valid + len(parts["train"]) :]
@@ -150,8 +154,10 @@ def draw_part(inside, golds, sample, name, answered):
     able = inside[golds[inside] >= 0] if sample.gold else inside
     size = getattr(sample, name)
     what = "texts with gold" if sample.gold else "texts"
-    least = (1 if name == "test" else 0) if size is None else size
-    enough(able, least, f"sample.{name}", f"{what} in {zone_told(sample, name)}")
+    where = zone_told(sample, name)
+    if size is None and name == "test" and not len(able):
+        raise UserError(f"params.yaml: sample.test: null needs {what} in {where}, found none")
+    enough(able, size or 0, f"sample.{name}", f"{what} in {where}")
     taken = answered.copy()
     taken[able[:size]] = True
     return inside[taken[inside]]

@@ -8,6 +8,7 @@ import yaml
 
 from nolabels import stage
 from nolabels.spelling import join
+from nolabels.texts import text_id
 from stages import sample
 
 ROOT = Path(__file__).parent.parent
@@ -20,35 +21,51 @@ SMALL = {
     "test_file": None,
     "method": "draw",
     "seed": 1,
-    "pool": 1,
+    "pool": None,
     "valid": 0,
-    "test": 1,
+    "test": None,
     "dev": 0,
     "near_duplicates": "keep",
     "similarity": 0.8,
 }
 
 
+def zones(keys):
+    """Zones for the keys of `sample`: large ones, since the files of the tests are small."""
+    if keys["method"] == "notebook":
+        return None
+    test, dev = (0.0 if keys["test_file"] else 0.3), (0.0 if keys["dev"] == 0 else 0.2)
+    return {"test": test, "dev": dev, "pool": round(1 - test - dev, 1)}
+
+
 def write_params(folder, task=None, **changes):
-    """params.yaml of the project with small sizes and the given keys of `sample` and of `task`."""
+    """params.yaml of the project with the given keys of `sample` and of `task`, and whole zones in place of sizes."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["sample"] = SMALL | changes
+    sample = SMALL | changes
+    values["sample"] = {"zones": zones(sample)} | sample
     values["task"].update(task or {})
     if (task or {}).get("multi_label"):
         values["label"]["calibration"] = "none"
     Path(folder, "params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
 
 
-def run(folder, monkeypatch, files, **changes):
-    """The stage as a process runs it, on files {name: bytes}; returns the folder of its tables."""
+def run(folder, monkeypatch, files, answered=None, **changes):
+    """The stage as a process runs it, on files {name: bytes}; returns the folder of its tables.
+
+    answered: {"dev", "test"}: the texts that people answered, in the file of each.
+    """
     raw = Path(folder, "data/raw")
     raw.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (raw / name).parent.mkdir(parents=True, exist_ok=True)
         (raw / name).write_bytes(content)
+    for name in ("dev", "test"):
+        rows = "".join(f"{text_id(text)},negative\n" for text in (answered or {}).get(name, []))
+        Path(folder, f"data/{name}_labels.csv").write_text(f"id,label\n{rows}", encoding="utf-8")
     write_params(folder, **changes)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(sys, "argv", ["sample", "data/raw", "data", "metrics/sample.json"])
+    paths = ["data/raw", "data/dev_labels.csv", "data/test_labels.csv", "data", "metrics/sample.json"]
+    monkeypatch.setattr(sys, "argv", ["sample", *paths])
     stage.run(sample.main)
     return Path(folder, "data")
 

@@ -329,16 +329,28 @@ FOLDERS = {
     "too few texts": (
         {"a.csv": b"text\na\nb\n"},
         {"pool": 5},
-        "params.yaml: sample.pool + sample.valid: must be at most the 1 texts beside test and dev, found 5",
+        "params.yaml: sample.pool + sample.valid: must be at most the 1 texts in their zone "
+        "(sample.zones.pool: 0.7), found 5",
     ),
     "too few answers": (
         {"a.csv": b"text,label\na,\nb,positive\nc,\n"},
-        {"gold": NAMES, "test": 2},
-        "params.yaml: sample.test + sample.dev: must be at most the 1 texts with gold, found 2",
+        {"gold": NAMES, "test": 2, "zones": {"test": 0.6, "dev": 0, "pool": 0.4}},
+        "params.yaml: sample.test: must be at most the 1 texts with gold in their zone "
+        "(sample.zones.test: 0.6), found 2",
+    ),
+    "no text to test on": (
+        {"a.csv": b"text\nb\n"},
+        {},
+        "params.yaml: sample.test: null needs texts in their zone (sample.zones.test: 0.3), found none",
+    ),
+    "no text to learn from": (
+        {"a.csv": b"text\na\nb\n"},
+        {"valid": 1},
+        "params.yaml: sample.valid: must be below the 1 texts in their zone (sample.zones.pool: 0.7), found 1",
     ),
     "too few answers in the test file": (
         {"a.csv": b"text\na\nb\n", "test.csv": b"text,label\nd,\n"},
-        {"gold": NAMES, "test_file": "test.csv"},
+        {"gold": NAMES, "test_file": "test.csv", "test": 1},
         "params.yaml: sample.test: must be at most the 0 texts with gold in the test file, found 1",
     ),
 }

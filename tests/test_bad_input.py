@@ -264,13 +264,15 @@ ROWS = "1\t2.0\tGood film.\n2\t-2.0\tBad film.\n3\t1.0\tFine film.\n"
 BAD_SOURCES = {
     "a pool larger than the data": (
         ROWS,
-        {"pool": 9, "test": 1, "dev": 0, "valid": 1},
-        "params.yaml: sample.pool + sample.valid: must be at most the 2 texts beside test and dev, found 10",
+        {"pool": 9, "test": 1, "dev": 0, "valid": 1, "zones": {"test": 0.3, "dev": 0, "pool": 0.7}},
+        "params.yaml: sample.pool + sample.valid: must be at most the 2 texts in their zone "
+        "(sample.zones.pool: 0.7), found 10",
     ),
     "too little gold": (
         ROWS,
-        {"test": 3, "dev": 2},
-        "params.yaml: sample.test + sample.dev: must be at most the 3 texts with gold, found 5",
+        {"test": 1, "dev": 2, "zones": {"test": 0.3, "dev": 0.4, "pool": 0.3}},
+        "params.yaml: sample.dev: must be at most the 1 texts with gold in their zone (sample.zones.dev: 0.4), "
+        "found 2",
     ),
     "unknown gold value": (
         ROWS,
@@ -306,53 +308,53 @@ def test_sources(tmp_path, monkeypatch, case):
     path = Path("raw/reviews.tsv")
     path.parent.mkdir()
     path.write_text(content, encoding="utf-8")
+    for name in ("dev", "test"):
+        Path(f"{name}.csv").write_text("id,text,label\n", encoding="utf-8")
     with pytest.raises(UserError) as error:
-        sample.main(["raw", "data", "metrics.json"])
+        sample.main(["raw", "dev.csv", "test.csv", "data", "metrics.json"])
     assert str(error.value) == message.replace("{path}", str(path))
     assert not Path("data").exists()
 
 
+P1, T1 = "1" * 32, "2" * 32  # of the pool and of the test
 BAD_ANSWERS = {
     "no columns": ("a,b\n", "line 1: must name the columns id or text, and label, found ['a', 'b']"),
     "unknown class": (
-        "id,label\np1,great\n",
+        "id,label\n{p1},great\n",
         "line 2: label must be one of negative, positive, found 'great'",
     ),
-    "unknown id": (
-        "id,label\np1,positive\nzz,positive\n",
-        "line 3: id must be one that was drawn, found 'zz'",
+    "no id": (
+        "id,label\n{p1},positive\nzz,positive\n",
+        "line 3: id must be 32 hex digits, found 'zz'",
     ),
     "wrong file": (
-        "id,text,label\nt1,,positive\n",
-        "line 2: t1 is an answer for a test text; it belongs into data/test_labels.csv",
+        "id,text,label\n{p1},,positive\n{t1},,positive\n",
+        "line 3: {t1} must be answered in data/test_labels.csv",
     ),
     "answered twice": (
-        "id,label\np1,positive\np1,negative\n",
-        "line 3: p1 is answered twice, 'positive' and 'negative'",
+        "id,label\n{p1},positive\n{p1},negative\n",
+        "line 3: {p1} is answered twice, 'positive' and 'negative'",
     ),
 }
 
 
 @pytest.mark.parametrize("case", BAD_ANSWERS)
 def test_answers(tmp_path, case):
-    content, message = BAD_ANSWERS[case]
+    content, message = (text.replace("{p1}", P1).replace("{t1}", T1) for text in BAD_ANSWERS[case])
     path = tmp_path / "corrections.csv"
     path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError) as error:
-        read_answers(
-            path,
-            TASK,
-            pa.array(["p1"]),
-            pa.array(["t1"]),
-            "a test text; it belongs into data/test_labels.csv",
-        )
+        read_answers(path, TASK, pa.array([P1]), {"data/test_labels.csv": pa.array([T1])})
     assert str(error.value) == f"{path}: {message}"
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"id,label\np1,positive\np\xe9,positive\n", "row 3: id must be UTF-8, found byte 0xe9"),
+        (
+            b"id,label\n" + P1.encode() + b",positive\np\xe9,positive\n",
+            "row 3: id must be UTF-8, found byte 0xe9",
+        ),
         (b'id,label\n"p1,positive\n', "line 2: a quoted value must end with a quote, found none"),
         (b"", "row 1: must hold texts, found an empty file"),
     ],
@@ -362,7 +364,7 @@ def test_answers_in_a_file_that_is_damaged(tmp_path, content, message):
     path = tmp_path / "corrections.csv"
     path.write_bytes(content)
     with pytest.raises(UserError) as error:
-        read_answers(path, TASK, pa.array(["p1"]), pa.array([], pa.string()), "")
+        read_answers(path, TASK, pa.array([P1]), {})
     assert str(error.value) == f"{path}: {message}"
 
 

@@ -1,4 +1,4 @@
-"""Near-duplicates of test texts: found, counted, and left out of the pool."""
+"""Near-duplicates of test and dev texts: found, counted, and left out of the pool."""
 
 import json
 import random
@@ -61,21 +61,21 @@ def test_hardly_one_is_missed():
     assert there > 100 and missed <= there * 0.02
 
 
-def files(count=60):
-    """Rows of which each third is the one before with another last word; the first 20 have gold."""
+def files(count=150):
+    """Rows of which each third is the one before with another last word; the first 60 have gold."""
     rows = ["text,label"]
     for number in range(count):
         words = random.Random(number // 3).choices(
             ["alder", "birch", "cedar", "dogwood", "elm", "fir", "ginkgo", "hazel"], k=14
         )
-        end = "positive" if number < 20 else ""
+        end = "positive" if number < 60 else ""
         rows.append(f"{' '.join(words)} number {number // 3} {'xyz'[number % 3]},{end}")
     return {"a.csv": "\n".join(rows).encode()}
 
 
 def run(folder, monkeypatch, **keys):
     data = sampling.run(
-        folder, monkeypatch, files(), **{"gold": sampling.NAMES, "test": 5, "pool": 20} | keys
+        folder, monkeypatch, files(), **{"gold": sampling.NAMES, "test": 5, "dev": 5, "pool": 50} | keys
     )
     return data, json.loads((folder / "metrics/sample.json").read_text(encoding="utf-8"))
 
@@ -86,18 +86,21 @@ def test_near_duplicates_are_counted_or_left_out(tmp_path, monkeypatch, capsys):
     assert f"{counted['near_duplicates']} pool texts are near-duplicates" in capsys.readouterr().out
     cleaned, left = run(tmp_path / "remove", monkeypatch, near_duplicates="remove")
     assert left["near_duplicates"] == 0 < left["near_duplicates_removed"]
-    assert "near-duplicates of test texts left out" in capsys.readouterr().out
-    tested = [shingles(text) for text in sampling.texts(cleaned, "test")]
-    assert sampling.texts(cleaned, "test") == sampling.texts(kept, "test")
+    assert "near-duplicates of test and dev texts left out" in capsys.readouterr().out
+    unseen = {name: [shingles(text) for text in sampling.texts(cleaned, name)] for name in ("test", "dev")}
+    for name in unseen:
+        assert sampling.texts(cleaned, name) == sampling.texts(kept, name)
 
-    def near(text):
-        return any(jaccard(shingles(text), other) >= 0.8 for other in tested)
+    def near(text, names=("test", "dev")):
+        return any(jaccard(shingles(text), other) >= 0.8 for name in names for other in unseen[name])
 
+    for name in unseen:  # each has some of its own
+        assert any(near(text, [name]) for text in sampling.texts(kept))
     assert sum(map(near, sampling.texts(kept))) == counted["near_duplicates"]
     assert not any(map(near, sampling.texts(cleaned)))
     # the others stay, in their order, and the next ones of the draw follow
     stay = [text for text in sampling.texts(kept) if not near(text)]
-    assert len(sampling.texts(cleaned)) == 20 and list(sampling.texts(cleaned))[: len(stay)] == stay
+    assert len(sampling.texts(cleaned)) == 50 and list(sampling.texts(cleaned))[: len(stay)] == stay
 
 
 def test_pools_without_near_duplicates_are_nested(tmp_path, monkeypatch):
@@ -108,5 +111,5 @@ def test_pools_without_near_duplicates_are_nested(tmp_path, monkeypatch):
 
 def test_what_is_left_may_be_too_little(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
-        run(tmp_path, monkeypatch, near_duplicates="remove", pool=55)
+        run(tmp_path, monkeypatch, near_duplicates="remove", pool=78)
     assert "sample.pool + sample.valid: must be at most the" in capsys.readouterr().err

@@ -48,13 +48,14 @@ FIRST = {"csv": 2, "tsv": 2, "jsonl": 1, "parquet": 1, "txt": 1}
 def test_forms_agree(tmp_path, monkeypatch, form, zipped):
     content = encoded(form, ROWS)
     name = f"a.{form}.gz" if zipped else f"a.{form}"
-    keys = {"format": form, "pool": 4, "valid": 1, "test": 4, "dev": 2}
+    keys = {"format": form, "pool": 2, "valid": 1, "test": 4, "dev": 2}
+    keys["zones"] = {"test": 0.56, "dev": 0.07, "pool": 0.37}  # with 7, 2 and 3 of the twelve texts
     keys |= {"text": None} if form == "txt" else {"gold": NAMES}
     data = sampling.run(tmp_path, monkeypatch, {name: gzip.compress(content) if zipped else content}, **keys)
     found = {}
     for table in ("pool", "test", "dev"):
         found |= sampling.texts(data, table)
-    assert len(found) == 11
+    assert len(found) == 9
     assert all(row == TEXTS.index(text) + FIRST[form] for text, row in found.items())
     if form == "txt":
         assert sampling.answers(data) == {}
@@ -76,7 +77,7 @@ def test_shards_are_read_in_order_and_numbered_each(tmp_path, monkeypatch):
         "hub.yaml": b"hub: x",
         ".hidden": b"\0",
     }
-    data = sampling.run(tmp_path, monkeypatch, files, pool=12)
+    data = sampling.run(tmp_path, monkeypatch, files)
     found = sampling.texts(data) | sampling.texts(data, "test")
     assert found == {text: number % 4 + 2 for number, text in enumerate(TEXTS)} | {"Deep": 2} | {
         text: row for text, row in found.items() if text == "Text number 0"
@@ -106,7 +107,7 @@ def test_text_as_it_comes(tmp_path, monkeypatch):
         "CAFÉ,",
     ]
     content = "\r\n".join(lines).encode()
-    data = sampling.run(tmp_path, monkeypatch, {"a.csv": content}, pool=len(odd) - 1)
+    data = sampling.run(tmp_path, monkeypatch, {"a.csv": content})
     found = sampling.texts(data) | sampling.texts(data, "test")
     assert set(found) == set(odd.values())
     assert found[odd["quotes"]] == 9, "the line on which it starts: the line breaks before it count"
@@ -131,17 +132,16 @@ def test_text_as_it_comes_in_other_forms(tmp_path, monkeypatch, form):
     else:
         content = encoded(form, [(text, "") for text in odd])
     keys = {"text": None} if form == "txt" else {}
-    data = sampling.run(tmp_path, monkeypatch, {f"a.{form}": content}, format=form, pool=6, **keys)
+    data = sampling.run(tmp_path, monkeypatch, {f"a.{form}": content}, format=form, **keys)
     found = sampling.texts(data) | sampling.texts(data, "test")
     assert set(found) == set(odd) - {"", "\u3000", "CAFÉ"}
 
 
 def test_null_texts_are_empty(tmp_path, monkeypatch, capsys):
-    rows = [{"text": None}, {"text": "a"}, {"text": "b"}]
-    sampling.run(
-        tmp_path / "j", monkeypatch, {"a.jsonl": "\n".join(map(json.dumps, rows)).encode()}, format="jsonl"
-    )
-    sampling.run(tmp_path / "p", monkeypatch, {"a.parquet": parquet(text=[None, "a", "b"])}, format="parquet")
+    texts = [None, "a", "b"]
+    lines = "\n".join(json.dumps({"text": text}) for text in texts).encode()
+    sampling.run(tmp_path / "j", monkeypatch, {"a.jsonl": lines}, format="jsonl")
+    sampling.run(tmp_path / "p", monkeypatch, {"a.parquet": parquet(text=texts)}, format="parquet")
     assert capsys.readouterr().out.count("(0 duplicates, 1 empty rows left out)") == 2
 
 
@@ -215,7 +215,7 @@ def test_a_test_file_holds_the_test_and_nothing_of_it_is_in_the_pool(tmp_path, m
         "train.csv": ("text\n" + "".join(f"{text}\n" for text in TEXTS)).encode(),
         "test.csv": b"text,label\nText number 3,positive\nSeen never,negative\nUnsure,\nTEXT  number 3,negative\n",
     }
-    keys = {"gold": NAMES, "test_file": "test.csv", "test": None, "pool": 11}
+    keys = {"gold": NAMES, "test_file": "test.csv", "test": None}
     data = sampling.run(tmp_path, monkeypatch, files, **keys)
     assert sampling.answers(data) == {"Text number 3": "positive", "Seen never": "negative"}
     assert set(sampling.texts(data)) == set(TEXTS) - {"Text number 3"}
@@ -226,7 +226,8 @@ def test_a_test_file_holds_the_test_and_nothing_of_it_is_in_the_pool(tmp_path, m
 
 def test_dev_beside_a_test_file_comes_from_the_others(tmp_path, monkeypatch):
     files = {"train.csv": encoded("csv", ROWS), "test.csv": b"text,label\nSeen never,negative\n"}
-    keys = {"gold": NAMES, "test_file": "test.csv", "test": 1, "dev": 3, "pool": 9}
+    keys = {"gold": NAMES, "test_file": "test.csv", "test": 1, "dev": 3}
+    keys["zones"] = {"test": 0, "dev": 0.6, "pool": 0.4}
     data = sampling.run(tmp_path, monkeypatch, files, **keys)
     dev = sampling.texts(data, "dev")
     assert len(dev) == 3 and all(dict(ROWS)[text] for text in dev)
@@ -235,27 +236,34 @@ def test_dev_beside_a_test_file_comes_from_the_others(tmp_path, monkeypatch):
 
 
 def test_no_gold_is_gold_without_rows(tmp_path, monkeypatch):
-    data = sampling.run(tmp_path, monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=5, test=3)
+    data = sampling.run(tmp_path, monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=5, test=2)
     assert pq.read_table(data / "gold.parquet").num_rows == 0
-    assert pq.read_table(data / "test.parquet").num_rows == 3
+    assert pq.read_table(data / "test.parquet").num_rows == 2
 
 
-def test_the_draw_is_by_hash_of_seed_and_text(tmp_path, monkeypatch):
-    """A larger pool holds the smaller one; rows that are added move nothing else; order of rows is nothing."""
-    small = sampling.run(tmp_path / "a", monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=3, test=4)
-    large = sampling.run(tmp_path / "b", monkeypatch, {"a.csv": encoded("csv", ROWS[::-1])}, pool=7, test=4)
+def test_the_draw_is_by_hashes_of_the_text(tmp_path, monkeypatch):
+    """One says which part a text may be in, one with the seed in which order; the order of rows is nothing."""
+    keys = {"zones": {"test": 0.4, "dev": 0.0, "pool": 0.6}, "test": 3}
+    small = sampling.run(tmp_path / "a", monkeypatch, {"a.csv": encoded("csv", ROWS)}, pool=3, **keys)
+    large = sampling.run(tmp_path / "b", monkeypatch, {"a.csv": encoded("csv", ROWS[::-1])}, pool=7, **keys)
     assert list(sampling.texts(large))[:3] == list(sampling.texts(small))
     assert list(sampling.texts(large, "test")) == list(sampling.texts(small, "test"))
     keys = {text: hashlib.sha256(f"1:{text_id(text)}".encode()).digest() for text in TEXTS}
     order = sorted(TEXTS, key=keys.get)
-    assert list(sampling.texts(large, "test")) == order[:4] and list(sampling.texts(large)) == order[4:11]
+
+    def place(text):
+        digest = hashlib.sha256(f"zone:{text_id(text)}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") / 2**32
+
+    test, pool = ([text for text in order if (place(text) < 0.4) == first] for first in (True, False))
+    assert list(sampling.texts(large, "test")) == test[:3] and list(sampling.texts(large)) == pool[:7]
 
 
 def test_blocks_change_nothing(tmp_path, monkeypatch):
     """More rows than fit a block, in several files, drawn in an order that is not theirs."""
     rows = [(f"Text {number}", LABELS[number % 3]) for number in range(500)]
     files = {f"{n}.csv": encoded("csv", rows[100 * n : 100 * n + 150]) for n in range(5)}
-    keys = {"gold": NAMES, "pool": 300, "valid": 50, "test": 100, "dev": 50}
+    keys = {"gold": NAMES, "pool": 200, "valid": 50, "test": 80, "dev": 50}
     whole = sampling.run(tmp_path / "a", monkeypatch, files, **keys)
     monkeypatch.setattr(sample, "BLOCK_ROWS", 7)
     blocks = sampling.run(tmp_path / "b", monkeypatch, files, **keys)
@@ -270,10 +278,47 @@ BAD_KEYS = {
     "columns": ({"format": "jsonl", "columns": ["a"]}, "sample: columns must be null for jsonl, found ['a']"),
     "txt": ({"format": "txt"}, "sample: text and gold must be null for txt, found a column's name"),
     "text": ({"text": None}, "sample: text must name the column of the texts, found null for csv"),
-    "test": ({"test": None}, "sample: test must be a number where test_file is null, found null"),
     "notebook": (
         {"method": "notebook"},
-        "sample: method notebook needs a test_file, valid 0 and dev 0, found None, 0 and 0",
+        "sample: method notebook needs a test_file, a number as pool, valid 0 and dev 0, found None, None, 0 and 0",
+    ),
+    "zones of the notebook": (
+        {
+            **{"method": "notebook", "test_file": "t.csv", "pool": 1},
+            "zones": {"test": 0.1, "dev": 0.1, "pool": 0.8},
+        },
+        "sample: zones must be null for method notebook, which draws without them, and given for method draw, "
+        "found shares with notebook",
+    ),
+    "no zones": (
+        {"zones": None},
+        "sample: zones must be null for method notebook, which draws without them, and given for method draw, "
+        "found null with draw",
+    ),
+    "zones that are not all": (
+        {"zones": {"test": 0.1, "dev": 0.1, "pool": 0.7}},
+        "sample.zones: must be in all 1, found 0.1 + 0.1 + 0.7",
+    ),
+    "a zone below 0": (
+        {"zones": {"test": -0.1, "dev": 0.1, "pool": 1.0}},
+        "sample.zones.test: must be greater than or equal to 0, found -0.1",
+    ),
+    "no zone of the test": (
+        {"zones": {"test": 0, "dev": 0, "pool": 1}},
+        "sample: zones.test must be 0 where test_file names the test texts, and above 0 where it is null, found 0",
+    ),
+    "a zone beside a test file": (
+        {"test_file": "t.csv", "zones": {"test": 0.1, "dev": 0, "pool": 0.9}},
+        "sample: zones.test must be 0 where test_file names the test texts, and above 0 where it is null, "
+        "found 0.1",
+    ),
+    "dev without a zone": (
+        {"dev": 5, "zones": {"test": 0.1, "dev": 0, "pool": 0.9}},
+        "sample: dev must be 0 where zones.dev is 0, found 5",
+    ),
+    "all of no zone": (
+        {"dev": None, "zones": {"test": 0.1, "dev": 0, "pool": 0.9}},
+        "sample: dev must be 0 where zones.dev is 0, found null",
     ),
     "gold": ({"gold": {"column": "x"}}, "sample.gold: needs one of names, values and ranges"),
     "two golds": (
@@ -321,6 +366,7 @@ SEVERAL = {
 @pytest.mark.parametrize("form", SEVERAL)
 def test_gold_of_several_labels_per_text(tmp_path, monkeypatch, form):
     keys = {"gold": NAMES, "test": 4, "format": form, "task": {"multi_label": True}}
+    keys["zones"] = {"test": 0.75, "dev": 0.0, "pool": 0.25}
     data = sampling.run(tmp_path, monkeypatch, {f"a.{form}": SEVERAL[form]}, **keys)
     assert sampling.answers(data) == {
         "good": "positive",
@@ -333,6 +379,7 @@ def test_gold_of_several_labels_per_text(tmp_path, monkeypatch, form):
 def test_gold_may_say_that_a_text_is_of_no_class(tmp_path, monkeypatch):
     files = {"a.csv": b"text,label\ngood,positive\nblue,other\nthis,\n"}
     keys = {"gold": NAMES, "test": 2, "task": {"reject": "other"}}
+    keys["zones"] = {"test": 0.6, "dev": 0.0, "pool": 0.4}
     assert sampling.answers(sampling.run(tmp_path, monkeypatch, files, **keys)) == {
         "good": "positive",
         "blue": "other",

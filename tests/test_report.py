@@ -42,7 +42,7 @@ def scores_of(accuracy):
 def metrics(gold=True, difference=-0.25, p_value=0.01):
     unseen = {who: {"confidence": 0.9, "coverage": 0.5} for who in ("teacher", "student")}
     size = {who: {"parameters": 2_000_000, "megabytes": 8.0} for who in ("teacher", "student", "onnx")}
-    found = {"agreement": 0.7, "n": 20 if gold else 0, "unseen": unseen, "size": size}
+    found = {"n": 20 if gold else 0, "texts": 20, "agreement": 0.7, "unseen": unseen, "size": size}
     if gold:
         found |= {who: scores_of(0.8) for who in ("teacher", "teacher_raw", "onnx", "baseline")}
         found["student"] = scores_of(0.8 + difference)
@@ -66,8 +66,14 @@ def folder(tmp_path, monkeypatch):
     return values
 
 
+def nothing():
+    """Metrics of a split without texts."""
+    size = metrics()["size"]
+    return {"n": 0, "texts": 0, "size": size}
+
+
 def write(values, gold=True, names=("negative", "positive")):
-    """Writes params.yaml and the inputs of `report`; values: what params.yaml holds."""
+    """Writes params.yaml and the inputs of `report`; values: what params.yaml holds; gold: of dev and test."""
     values["sample"]["gold"] = {"column": "label", "names": True}
     values["task"]["classes"] = [{"name": name, "words": name} for name in names]
     Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
@@ -89,19 +95,22 @@ def write(values, gold=True, names=("negative", "positive")):
             {"id": columns["id"], "probabilities": columns["probabilities"], "labels": labels}
         )
         tables.write_table(Path(f"data/{who}_test.parquet"), answered, model={"versions": {package: "1.2.3"}})
-    # the student is right about the first
-    wrong = {
-        name: pa.array(["rightly answered", HOSTILE]) for name in ("id", "text", "gold", "teacher", "student")
-    }
-    wrong["gold"] = pa.array(["rightly answered", "of people"])
-    wrong["confidence"] = pa.array([0.99, 0.97], pa.float32())
-    tables.write_table(Path("data/mistakes.parquet"), pa.table(wrong))
+    for split in ("dev", "test"):
+        # the student is right about the first
+        wrong = {
+            name: pa.array(["rightly answered", HOSTILE])
+            for name in ("id", "text", "gold", "teacher", "student")
+        }
+        wrong["gold"] = pa.array(["rightly answered", f"of people, on {split}"])
+        wrong["confidence"] = pa.array([0.99, 0.97], pa.float32())
+        tables.write_table(Path(f"data/mistakes_{split}.parquet"), pa.table(wrong))
     quoted = HOSTILE.replace('"', '""')
     Path("data/review.csv").write_text(
         f'id,text,teacher,confidence,label\n{"a" * 32},"{quoted}",{names[0]},0.51,\n'
     )
     shares = dict.fromkeys(names, 1 / classes)
-    tables.write_json("metrics/evaluate.json", metrics(gold))
+    tables.write_json("metrics/dev.json", metrics(gold, difference=-0.15))
+    tables.write_json("metrics/test.json", metrics(gold))
     tables.write_json("metrics/forecast.json", foretold())
     tables.write_json("metrics/label.json", {"shares": {"before": shares, "after": shares}})
     tables.write_json("metrics/export.json", {"agreement": 0.99, "megabytes": 25.0})
@@ -109,20 +118,25 @@ def write(values, gold=True, names=("negative", "positive")):
         "0.6,0.5,0.2,0.8,10\n0.9,1.0,0.7,1.0,10\n" if gold else ""
     )
     pairs = "actual,predicted\n" + ("".join(f"{name},{names[0]}\n" for name in names) if gold else "")
-    Path("plots").mkdir(exist_ok=True)
-    for who in ("teacher", "student"):
-        Path(f"plots/calibration_{who}.csv").write_text(bins)
-        Path(f"plots/confusion_{who}.csv").write_text(pairs, encoding="utf-8")
     covered = "0.5,1.0,0.9\n1.0,0.8,0.7\n" if gold else ""
-    Path("plots/coverage.csv").write_text(f"coverage,teacher,student\n{covered}")
-    Path("plots/confidence.csv").write_text("confidence,teacher,student\n0.6,3,5\n0.9,17,15\n")
+    for plots in (Path("plots/dev"), Path("plots/test")):
+        plots.mkdir(parents=True, exist_ok=True)
+        for who in ("teacher", "student"):
+            (plots / f"calibration_{who}.csv").write_text(bins)
+            (plots / f"confusion_{who}.csv").write_text(pairs, encoding="utf-8")
+        (plots / "coverage.csv").write_text(f"coverage,teacher,student\n{covered}")
+        (plots / "confidence.csv").write_text("confidence,teacher,student\n0.6,3,5\n0.9,17,15\n")
     Path("plots/training.csv").write_text(
         "step,epoch,loss,valid_loss,learning_rate\n1,0.5,0.7,,0.1\n2,1.0,0.6,0.65,0.0\n"
     )
 
 
 def make():
-    report.main(["data", "metrics", "plots", "reports", "card.md"])
+    data = ["train.parquet", "review.csv", "student_test.parquet", "onnx_test.parquet"]
+    data += ["mistakes_dev.parquet", "mistakes_test.parquet"]
+    figures = [f"metrics/{name}.json" for name in ("dev", "test", "label", "export", "forecast")]
+    plots = ["plots/training.csv", "plots/dev", "plots/test"]
+    report.main([*(f"data/{name}" for name in data), *figures, *plots, "reports", "card.md"])
     pages = [
         Path(name).read_text(encoding="utf-8")
         for name in ("reports/index.html", "reports/report.md", "card.md")
@@ -142,9 +156,15 @@ def test_the_page_holds_all_it_needs(folder):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert used and set(used) <= set(ids) and len(ids) == len(set(ids))
     assert [tag for tag, _ in page.tags].count("svg") == 5
-    assert "25.0 points worse than the teacher" in text and "25.0 points worse" in short
+    assert "25.0 points fewer than the teacher" in text and "25.0 points fewer" in short
+    # the test leads, dev stands beside it, and the mistakes to look at are those of dev
+    assert "answers 55.0% of the test texts correctly" in text
+    said = "On the 20 dev texts, by which settings are chosen, the teacher 80.0% and the student 65.0% are correct."
+    assert said in text and said in short
+    assert "<p>On the dev texts.</p>" in text
+    assert "of people, on dev" in text and "of people, on test" not in text
     assert "onnxruntime 1.2.3" in card and "torch 1.2.3" in text
-    assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 texts" in card
+    assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in card
 
 
 def test_equal_inputs_give_equal_bytes(folder):
@@ -174,9 +194,38 @@ def test_without_gold_the_page_says_that_nothing_is_known(folder):
     write(folder, gold=False)
     _, (text, short, card) = make()
     for page in (text, short):
-        assert "unknown: there are no answers of people" in page
+        assert "unknown: nobody has answered test or dev texts" in page
     assert "Unknown: there were no answers of people to measure it on." in card
     assert "accuracy on the rest" not in text
+
+
+def test_answers_to_dev_alone_are_told_as_such(folder):
+    tables.write_json("metrics/test.json", metrics(gold=False))
+    _, (text, short, card) = make()
+    for page in (text, short):
+        assert "answers 65.0% of the dev texts correctly" in page
+        assert "by which settings are chosen" not in page
+    assert "on 20 dev texts that people had answered" in " ".join(text.split())
+    assert "on 20 dev texts" in card and "of people, on dev" in text
+
+
+def test_a_split_without_texts_leaves_no_gap(folder):
+    tables.write_json("metrics/dev.json", nothing())
+    _, (text, *_) = make()
+    assert "answers 55.0% of the test texts correctly" in text and "of people, on test" in text
+    tables.write_json("metrics/test.json", metrics(gold=False))
+    assert "is unknown" in make()[1][0]
+
+
+def test_the_note_of_the_parameters_is_on_the_page(folder):
+    assert "which may overlap the test" in make()[1][0]
+    folder["report"]["note"] = HOSTILE
+    write(folder)
+    page, (text, *_) = make()
+    assert HOSTILE not in text and HOSTILE in page.words
+    folder["report"]["note"] = None
+    write(folder)
+    assert "<p>None</p>" not in make()[1][0]
 
 
 def test_several_labels_are_boxes(folder):
@@ -200,13 +249,13 @@ def test_many_classes_show_the_pairs_that_are_confused_most(folder):
     ("gold", "difference", "p_value", "said"),
     [
         (False, 0, 1, "How good student and teacher are is unknown"),
-        (True, -0.05, 0.2, "no difference from the teacher can be shown on 20 texts (p = 0.2)"),
-        (True, -0.25, 0.01, "25.0 points worse than the teacher (exact McNemar p = 0.01, 20 texts)"),
-        (True, 0.1, 0.001, "10.0 points better than the teacher"),
+        (True, -0.05, 0.2, "there is no significant difference from the teacher on 20 texts (p = 0.2)"),
+        (True, -0.25, 0.01, "25.0 points fewer than the teacher (exact McNemar p = 0.01, 20 texts)"),
+        (True, 0.1, 0.001, "10.0 points more than the teacher"),
     ],
 )
 def test_the_verdict(gold, difference, p_value, said):
-    assert said in report.verdict(metrics(gold, difference, p_value))
+    assert said in report.verdict(metrics(gold, difference, p_value), "test")
 
 
 def test_a_forecast_is_held_against_what_came(folder):

@@ -14,18 +14,19 @@ import yaml
 from nolabels import params, tables, tfidf
 from nolabels.labels import one_hot, surest
 from nolabels.spelling import join
+from nolabels.stage import UserError
 from nolabels.texts import text_id
 from stages import evaluate, label, select
 from stages import train as train_stage
 
 NAMES = ["negative", "positive"]
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-TEXTS = [f"sentence number {number} is {'good' if number % 2 else 'bad'}" for number in range(24)]
+TEXTS = [f"sentence number {number} is {'good' if number % 2 else 'bad'}" for number in range(28)]
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with params.yaml, pool (20 texts, 4 of them valid) and test (4 texts)."""
+    """A folder with params.yaml, pool (20 texts, 4 of them valid), test and dev (4 each)."""
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(PARAMS), encoding="utf-8")
     ids = [text_id(text) for text in TEXTS]
@@ -36,10 +37,15 @@ def folder(tmp_path, monkeypatch):
         "row": list(range(20)),
     }
     tables.write_table("pool.parquet", pa.table(pool, schema=tables.POOL))
-    test = {"id": ids[20:], "text": TEXTS[20:], "row": list(range(20, 24))}
-    tables.write_table("test.parquet", pa.table(test, schema=tables.TEXTS))
-    Path("corrections.csv").write_text("id,text,label\n", encoding="utf-8")
-    Path("test_labels.csv").write_text("id,text,label\n", encoding="utf-8")
+    for name, first in (("test", 20), ("dev", 24)):
+        texts = {
+            "id": ids[first : first + 4],
+            "text": TEXTS[first : first + 4],
+            "row": list(range(first, first + 4)),
+        }
+        tables.write_table(f"{name}.parquet", pa.table(texts, schema=tables.TEXTS))
+    for name in ("corrections", "dev_labels", "test_labels"):
+        Path(f"{name}.csv").write_text("id,text,label\n", encoding="utf-8")
     return tmp_path
 
 
@@ -54,7 +60,7 @@ def write_scores(path, ids, scores, against=None):
     """scores: N x T x K; against: the same or None."""
     count, templates, classes = scores.shape
     rows = {
-        "id": np.repeat(ids, templates),
+        "id": np.repeat(np.array(ids, object), templates),
         "template": np.tile(np.arange(templates, dtype=np.int16), count),
         "score": tables.fixed(scores.reshape(-1, classes), np.float32),
         "against": pa.nulls(count * templates, pa.list_(pa.float32(), classes))
@@ -64,23 +70,36 @@ def write_scores(path, ids, scores, against=None):
         "cut": np.zeros(count * templates, bool),
     }
     model = {"kind": "likelihood", "parameters": 1_500_000, "megabytes": 2.5}
-    tables.write_table(path, pa.table(rows, schema=tables.scores_schema(classes)), model=model)
+    table = pa.table(rows, schema=tables.scores_schema(classes))
+    tables.write_table(
+        path, table, templates=[f"template {number}" for number in range(templates)], model=model
+    )
+
+
+def label_all(scores, against=None, dev=4):
+    """Runs `label` on scores (28 x T x K) of all texts; dev: how many of its texts there are."""
+    ids = [text_id(text) for text in TEXTS]
+    for name, rows in (("pool", slice(0, 20)), ("test", slice(20, 24)), ("dev", slice(24, 24 + dev))):
+        write_scores(
+            f"{name}_scores.parquet", ids[rows], scores[rows], None if against is None else against[rows]
+        )
+    inputs = ["pool.parquet", "pool_scores.parquet", "dev_scores.parquet", "test_scores.parquet"]
+    label.main([*inputs, "labeled.parquet", "teacher_dev.parquet", "teacher_test.parquet", "label.json"])
+
+
+def partial():
+    """Scores of a teacher that reads "good" but says negative nearly always, with two templates."""
+    good = np.array(["good" in text for text in TEXTS], float)
+    return np.stack([np.stack([4 - good, good * (1 + t)], 1) for t in (0, 1)], 1)
 
 
 def run_label():
-    """Scores of a teacher that reads "good" but says negative nearly always; labels from them."""
-    good = np.array(["good" in text for text in TEXTS], float)
-    scores = np.stack([np.stack([4 - good, good * (1 + t)], 1) for t in (0, 1)], 1)
-    ids = [text_id(text) for text in TEXTS]
-    write_scores("pool_scores.parquet", ids[:20], scores[:20])
-    write_scores("test_scores.parquet", ids[20:], scores[20:])
-    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
-    label.main([*paths, "teacher_test.parquet", "label.json"])
+    label_all(partial())
 
 
 def run_select():
-    paths = ["pool.parquet", "labeled.parquet", "test.parquet", "corrections.csv", "train.parquet"]
-    select.main([*paths, "review.csv", "review_test.csv"])
+    inputs = ["pool.parquet", "labeled.parquet", "dev.parquet", "test.parquet", "corrections.csv"]
+    select.main([*inputs, "train.parquet", "review.csv", "review_dev.csv", "review_test.csv"])
     return tables.read_table("train.parquet").to_pylist()
 
 
@@ -88,15 +107,18 @@ def test_label_takes_out_what_the_teacher_prefers(folder):
     run_label()
     labeled = tables.read_table("labeled.parquet").to_pylist()
     assert [row["labels"] for row in labeled] == [[NAMES["good" in text]] for text in TEXTS[:20]]
-    answers = tables.read_table("teacher_test.parquet").to_pylist()
-    assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in TEXTS[20:]]
-    assert {row["raw_labels"][0] for row in answers} == {"negative"}
+    for name, texts in (("test", TEXTS[20:24]), ("dev", TEXTS[24:])):
+        answers = tables.read_table(f"teacher_{name}.parquet").to_pylist()
+        assert [row["id"] for row in answers] == [text_id(text) for text in texts]
+        assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in texts]
+        assert {row["raw_labels"][0] for row in answers} == {"negative"}
     found = json.loads(Path("label.json").read_text(encoding="utf-8"))
     assert found["shares"] == {
         "before": {"negative": 1.0, "positive": 0.0},
         "after": {"negative": 0.5, "positive": 0.5},
     }
     assert found["template_weight"] == {"1": 0.5, "2": 0.5}
+    assert found["cut"] == {"pool": 0, "dev": 0, "test": 0}
     assert tables.about("teacher_test.parquet")["model"]["parameters"] == 1_500_000
 
 
@@ -110,13 +132,10 @@ def test_label_without_calibration_leaves_the_answers(folder):
 def test_calibration_is_fitted_on_the_train_split_alone(folder):
     run_label()
     before = tables.read_table("teacher_test.parquet")["probabilities"].to_pylist()
-    ids = [text_id(text) for text in TEXTS]
-    good = np.array(["good" in text for text in TEXTS], float)
-    scores = np.stack([np.stack([4 - good, good * (1 + t)], 1) for t in (0, 1)], 1)
+    scores = partial()
     scores[:4] += [9.0, 0.0]  # the valid split
-    write_scores("pool_scores.parquet", ids[:20], scores[:20])
-    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
-    label.main([*paths, "teacher_test.parquet", "label.json"])
+    scores[24:] += [9.0, 0.0]  # dev
+    label_all(scores)
     assert tables.read_table("teacher_test.parquet")["probabilities"].to_pylist() == before
 
 
@@ -142,7 +161,7 @@ def test_the_surest_of_each_class_are_kept():
     assert kept.tolist() == [False, True, False, False, False, False, True]
 
 
-def test_review_lists_the_least_certain_and_hides_the_answers_of_the_test(folder):
+def test_review_lists_the_least_certain_and_hides_the_teacher_s_answers_of_dev_and_test(folder):
     run_label()
     change(select={"review": 3})
     run_select()
@@ -151,12 +170,15 @@ def test_review_lists_the_least_certain_and_hides_the_answers_of_the_test(folder
     assert len(rows) == 3 and all(row["label"] == "" for row in rows)
     confidence = [float(row["confidence"]) for row in rows]
     assert confidence == sorted(confidence)
-    with Path("review_test.csv").open(encoding="utf-8", newline="") as file:
-        assert csv.DictReader(file).fieldnames == ["id", "text", "label"]
+    for name, texts in (("dev", TEXTS[24:]), ("test", TEXTS[20:24])):
+        with Path(f"review_{name}.csv").open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            assert reader.fieldnames == ["id", "text", "label"]
+            assert [row["text"] for row in reader] == texts[:3]
 
 
 def predictions(path, answers, model=None):
-    ids = [text_id(text) for text in TEXTS[20:]]
+    ids = [text_id(text) for text in TEXTS[20:24]]
     share = np.where(np.eye(2)[answers] > 0, 0.9, 0.1) - np.arange(4)[:, None] * [[0.01, -0.01]]
     rows = {
         "id": ids,
@@ -176,7 +198,7 @@ def run_evaluate(gold):
     predictions("onnx.parquet", [0, 1, 1, 1], size | {"megabytes": 2.0})
     predictions("baseline.parquet", [1, 1, 1, 1])
     rows = {
-        "id": [text_id(text) for text in TEXTS[20:]],
+        "id": [text_id(text) for text in TEXTS[20:24]],
         "labels": [[NAMES[answer]] for answer in [0, 1, 0, 1]],
     }
     tables.write_table("gold.parquet", pa.table(rows, schema=tables.GOLD).slice(0, 4 if gold else 0))
@@ -184,24 +206,17 @@ def run_evaluate(gold):
 
 
 def evaluate_tables():
-    paths = [
-        "pool.parquet",
-        "test.parquet",
-        "gold.parquet",
-        "test_labels.csv",
-        "teacher.parquet",
-        "student.parquet",
-        "onnx.parquet",
-    ]
-    evaluate.main([*paths, "baseline.parquet", "evaluate.json", "mistakes.parquet", "plots"])
-    return json.loads(Path("evaluate.json").read_text(encoding="utf-8"))
+    inputs = ["pool.parquet", "dev.parquet", "test.parquet", "gold.parquet", "test_labels.csv"]
+    answers = [f"{who}.parquet" for who in ("teacher", "student", "onnx", "baseline")]
+    evaluate.main([*inputs, *answers, "test.json", "mistakes.parquet", "plots"])
+    return json.loads(Path("test.json").read_text(encoding="utf-8"))
 
 
 def test_evaluate_compares(folder, capsys):
     found = run_evaluate(gold=True)
     assert list(found) == [
         *("teacher", "teacher_raw", "student", "onnx", "baseline", "difference", "majority"),
-        *("agreement", "n", "unseen", "size"),
+        *("n", "texts", "agreement", "unseen", "size"),
     ]
     assert [found[who]["accuracy"] for who in ("teacher", "teacher_raw", "student", "onnx", "baseline")] == [
         1,
@@ -211,7 +226,7 @@ def test_evaluate_compares(folder, capsys):
         0.5,
     ]
     assert found["difference"] == {"accuracy": -0.5, "p_value": 0.5}
-    assert (found["agreement"], found["n"], found["majority"]) == (0.5, 4, 0.5)
+    assert [found[key] for key in ("agreement", "n", "texts", "majority")] == [0.5, 4, 4, 0.5]
     assert found["size"]["student"] == {"parameters": 2_000_000, "megabytes": 8.0}
     assert found["size"]["onnx"] == {"parameters": 2_000_000, "megabytes": 2.0}
     mistakes = tables.read_table("mistakes.parquet").to_pylist()
@@ -238,7 +253,8 @@ def test_evaluate_compares(folder, capsys):
 
 def test_evaluate_without_gold_says_what_can_be_said(folder, capsys):
     found = run_evaluate(gold=False)
-    assert set(found) == {"agreement", "n", "unseen", "size"} and found["n"] == 0
+    assert set(found) == {"agreement", "n", "texts", "unseen", "size"}
+    assert (found["n"], found["texts"]) == (0, 4)
     # answers 0, 1, 1, 0 with 0.9, 0.91, 0.92 and 0.87: all but the last are sure
     lines = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in Path("plots").iterdir()}
     assert {len(lines[name]) for name in lines if name != "confidence"} == {1}
@@ -252,12 +268,99 @@ def test_evaluate_without_gold_says_what_can_be_said(folder, capsys):
     assert "accuracy is unknown without gold answers" in printed
     assert "the student has a mean confidence of 0.900, 0.9 or more on 75.0%" in printed
     assert "they agree on 50.0%" in printed
+    assert "answer data/review_test.csv and save it as data/test_labels.csv" in printed
 
 
 def test_a_person_s_answers_are_gold(folder):
     Path("test_labels.csv").write_text(f"id,label\n{text_id(TEXTS[20])},positive\n", encoding="utf-8")
     assert run_evaluate(gold=False)["n"] == 1
     assert run_evaluate(gold=True)["teacher"]["accuracy"] == 0.75
+
+
+def evaluate_dev(texts=4):
+    """`evaluate` on the first texts of dev, with answers of four models that are always the first class."""
+    table = tables.read_table("dev.parquet").slice(0, texts)
+    tables.write_table("dev.parquet", table)
+    given, labels = np.full((texts, 2), [0.9, 0.1]), pa.array([["negative"]] * texts, pa.list_(pa.string()))
+    answers = [f"{who}_dev.parquet" for who in ("teacher", "student", "onnx", "baseline")]
+    for path in answers:
+        raw = {"raw_labels": labels} if "teacher" in path else {}
+        tables.write_predictions(path, table["id"], given, labels, NAMES, model={}, **raw)
+    tables.write_table("dev_gold.parquet", tables.GOLD.empty_table())
+    inputs = ["pool.parquet", "test.parquet", "dev.parquet", "dev_gold.parquet", "dev_labels.csv"]
+    evaluate.main([*inputs, *answers, "dev.json", "mistakes_dev.parquet", "plots/dev"])
+    return json.loads(Path("dev.json").read_text(encoding="utf-8"))
+
+
+def test_dev_without_gold_is_measured_by_what_a_person_answered(folder, capsys):
+    found = evaluate_dev()
+    assert (found["n"], found["texts"]) == (0, 4) and "student" not in found
+    assert "answer data/review_dev.csv and save it as data/dev_labels.csv" in capsys.readouterr().out
+    rows = "".join(f"{text_id(text)},{NAMES['good' in text]}\n" for text in TEXTS[24:])
+    Path("dev_labels.csv").write_text(f"id,label\n{rows}", encoding="utf-8")
+    found = evaluate_dev()
+    assert found["n"] == 4 and found["student"]["accuracy"] == 0.5
+    assert capsys.readouterr().out.strip().startswith("dev ")
+
+
+def test_a_dev_without_texts_passes_every_stage_that_decides(folder, capsys):
+    run_label()
+    before = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    tables.write_table("dev.parquet", tables.TEXTS.empty_table())
+    label_all(partial(), dev=0)
+    assert json.loads(Path("label.json").read_text(encoding="utf-8")) == before
+    assert tables.read_table("teacher_dev.parquet").num_rows == 0
+    run_select()
+    assert Path("review_dev.csv").read_text(encoding="utf-8") == "id,text,label\n"
+    capsys.readouterr()
+    found = evaluate_dev(0)
+    assert found["n"] == found["texts"] == 0 and found.keys() == {"n", "texts", "size"}
+    assert capsys.readouterr().out == "evaluate: dev holds no texts\n"
+    assert tables.read_table("mistakes_dev.parquet").num_rows == 0
+    for path in Path("plots/dev").iterdir():
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) == (21 if path.stem == "confidence" else 1), path
+
+
+def test_answers_for_texts_that_are_not_drawn_are_kept_and_counted(folder, capsys):
+    run_label()
+    gone = "".join(f"{text_id(text)},,negative\n" for text in ("gone", "gone too"))
+    for name in ("corrections", "dev_labels"):
+        with Path(f"{name}.csv").open("a", encoding="utf-8") as file:
+            file.write(gone)
+    before = {name: Path(name).read_bytes() for name in ("corrections.csv", "dev_labels.csv")}
+    capsys.readouterr()
+    assert {row["source"] for row in run_select()} == {"teacher"}
+    assert evaluate_dev()["n"] == 0
+    lines = capsys.readouterr().out.splitlines()
+    for name in before:
+        told = f"{name}: 2 answers are for texts that are not drawn now; they are kept"
+        assert lines.count(told) == 1
+    assert before == {name: Path(name).read_bytes() for name in before}
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "belongs"),
+    [
+        ("corrections", 24, "data/dev_labels.csv"),
+        ("corrections", 20, "data/test_labels.csv"),
+        ("dev_labels", 0, "data/corrections.csv"),
+        ("dev_labels", 20, "data/test_labels.csv"),
+        ("test_labels", 0, "data/corrections.csv"),
+        ("test_labels", 24, "data/dev_labels.csv"),
+    ],
+)
+def test_an_answer_in_the_wrong_file_is_refused_with_its_line(folder, file, text, belongs):
+    run_label()
+    own = {"corrections": 0, "dev_labels": 24, "test_labels": 20}[file]
+    rows = "".join(f"{text_id(TEXTS[row])},,negative\n" for row in (own, text))
+    Path(f"{file}.csv").write_text(f"id,text,label\n{rows}", encoding="utf-8")
+    run = {"corrections": run_select, "dev_labels": evaluate_dev, "test_labels": lambda: run_evaluate(True)}[
+        file
+    ]
+    with pytest.raises(UserError) as error:
+        run()
+    assert str(error.value) == f"{file}.csv: line 3: {text_id(TEXTS[text])} must be answered in {belongs}"
 
 
 @pytest.mark.parametrize(
@@ -286,11 +389,8 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
     change(task={"multi_label": True, "threshold": 0.6}, label={"calibration": "none", "temperature": 1.0})
     ids = [text_id(text) for text in TEXTS]
     draw = np.random.default_rng(0)
-    scores, against = draw.normal(size=(2, 24, 1, 2)).astype(np.float32) * 2
-    write_scores("pool_scores.parquet", ids[:20], scores[:20], against[:20])
-    write_scores("test_scores.parquet", ids[20:], scores[20:], against[20:])
-    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
-    label.main([*paths, "teacher_test.parquet", "label.json"])
+    scores, against = draw.normal(size=(2, 28, 1, 2)).astype(np.float32) * 2
+    label_all(scores, against)
     # what transformers' zero-shot pipeline answers with multi_label
     pairs = np.exp(np.stack([scores, against]))[:, :, 0]
     wanted = (pairs[0] / pairs.sum(0))[:20]
@@ -320,7 +420,7 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
     given |= {"onnx": given["student"], "baseline": [[0]] * 4}
     for who, answers in given.items():
         rows = {
-            "id": ids[20:],
+            "id": ids[20:24],
             "probabilities": tables.fixed(np.full((4, 2), 0.95), np.float32),
             "labels": [[NAMES[answer] for answer in row] for row in answers],
         }
@@ -349,12 +449,9 @@ def test_none_of_these_is_a_class_below_a_threshold(folder, capsys):
     change(task={"reject": "other"})
     ids = [text_id(text) for text in TEXTS]
     good = np.array(["good" in text for text in TEXTS], float)
-    scores = np.stack([2 - 2 * good, 2 * good], 1)[:, None] + np.linspace(0, 0.4, 24)[:, None, None]
+    scores = np.stack([2 - 2 * good, 2 * good], 1)[:, None] + np.linspace(0, 0.4, 28)[:, None, None]
     scores[[5, 9, 13, 17, 22]] -= 9
-    write_scores("pool_scores.parquet", ids[:20], scores[:20])
-    write_scores("test_scores.parquet", ids[20:], scores[20:])
-    paths = ["pool.parquet", "pool_scores.parquet", "test_scores.parquet", "labeled.parquet"]
-    label.main([*paths, "teacher_test.parquet", "label.json"])
+    label_all(scores)
     labels = tables.read_table("labeled.parquet")["labels"].to_pylist()
     assert [row for row, given in enumerate(labels) if given == ["other"]] == [5, 9, 13, 17]
     assert tables.read_table("teacher_test.parquet")["labels"].to_pylist()[2] == ["other"]
@@ -368,9 +465,8 @@ def test_none_of_these_is_a_class_below_a_threshold(folder, capsys):
     assert run_select()[6]["probabilities"] == [0, 0, 1]
 
     scores[[5, 9, 13, 17, 22]] += 9
-    write_scores("pool_scores.parquet", ids[:20], scores[:20])
     capsys.readouterr()
-    label.main([*paths, "teacher_test.parquet", "label.json"])
+    label_all(scores)
     assert json.loads(Path("label.json").read_text(encoding="utf-8"))["reject"] == {"share": 0.0}
     assert "not of two groups" in capsys.readouterr().out
 
@@ -397,7 +493,7 @@ def test_a_stage_ends_with_one_line(folder):
     change(train={"epochs": 0})
     root = Path(select.__file__).parent.parent
     result = subprocess.run(
-        [sys.executable, "-m", "stages.baseline", "train.parquet", "test.parquet", "out.parquet"],
+        [sys.executable, "-m", "stages.baseline", "train", "dev", "test", "out_dev", "out_test"],
         capture_output=True,
         text=True,
         env={"PYTHONPATH": str(root), "PATH": ""},
