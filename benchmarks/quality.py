@@ -203,7 +203,7 @@ def student(texts, wanted, parts, settings, values):
     import transformers
     from datasets import Dataset
 
-    from stages import train
+    from nolabels import training as train
 
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)

@@ -37,13 +37,13 @@ STAGES = {  # what `dvc repro` would run; in their order
     ],
     "select": [
         "data/pool.parquet", "data/labeled.parquet", "data/test.parquet", "data/corrections.csv",
-        "data/train.parquet", "data/review.csv", "data/review_test.csv",
+        "data/teacher_train.parquet", "data/review.csv", "data/review_test.csv",
     ],
     "train": [
-        "data/train.parquet", "models/own/base", "data/test.parquet", "models/student",
+        "data/teacher_train.parquet", "models/own/base", "data/test.parquet", "models/student",
         "data/student_test.parquet", "plots/training.csv", "plots/live",
     ],
-    "baseline": ["data/train.parquet", "data/test.parquet", "data/baseline_test.parquet"],
+    "baseline": ["data/teacher_train.parquet", "data/test.parquet", "data/baseline_test.parquet"],
     "classify": ["models/student", "data/own/texts.csv", "--out", "answers.jsonl", "--threads", THREADS],
     "evaluate": [
         "many/pool.parquet", "many/test.parquet", "many/gold.parquet", "data/test_labels.csv",

@@ -373,11 +373,11 @@ def training(repeats):
     import transformers
     from datasets import Dataset
 
-    from stages import train
+    from nolabels import training as train
 
     values = params.load()
     task, settings = values.task, values.train.model_copy(update={"epochs": 1})
-    table = read_table("data/train.parquet").slice(values.sample.valid, 320)
+    table = read_table("data/teacher_train.parquet").slice(values.sample.valid, 320)
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     texts = table["text"].to_pylist()
     wanted = train.targets(table, task.labels, settings.targets)
@@ -559,7 +559,7 @@ NEEDS = {
     "likelihood": ["models/teacher", "data/test.parquet"],
     "entailment": ["data/pool.parquet", "data/test.parquet"],
     "linear": [],
-    "training": ["models/base", "data/train.parquet"],
+    "training": ["models/base", "data/teacher_train.parquet"],
     "student": ["models/teacher", "models/student", "models/student-onnx", "data/test.parquet"],
     "classify": ["models/student-onnx", "data/pool.parquet", "data/test.parquet"],
     "workers": ["models/teacher", "data/pool.parquet", "data/test.parquet"],

@@ -7,7 +7,7 @@ usage: python -m nolabels.preset --list          a line for each preset
 
 A preset (presets/NAME.yaml) has the form of params.yaml. Its sections are merged with the shipped ones key by key;
 the value of a key replaces the shipped value whole, also where both are mappings: `dataset: {own: NAME}` leaves
-nothing of a package. Comments of params.yaml stay; those above a key of the preset are added to them.
+nothing of a package. A section that is shipped empty (`assist: {}`) takes any keys. Comments of params.yaml stay; those above a key of the preset are added to them.
 
 presets/shipped holds the id that Git gives to the content of the shipped params.yaml. A preset is always laid over
 that content, never over another preset or an edit.
@@ -66,10 +66,16 @@ def merged(under, over):
     return under | {section: {**under.get(section, {}), **keys} for section, keys in over.items()}
 
 
-def spans(text):
-    """{(section, key): (first line, line after the last)} of a params file; (section,): its line, twice."""
+def spans(text, whole):
+    """{(section, key): (first line, line after the last)} of a params file; (section,): its line, twice.
+
+    whole: sections that count as one: their keys have no entry, and (section,) spans all lines.
+    """
     found = {}
     for section, keys in yaml.compose(text, Loader=yaml.SafeLoader).value:
+        if section.value in whole:
+            found[(section.value,)] = section.start_mark.line, end_of(keys)
+            continue
         found[(section.value,)] = (section.start_mark.line,) * 2
         if isinstance(keys, yaml.MappingNode):
             for key, value in keys.value:
@@ -93,7 +99,7 @@ def check_keys(under, over, path):
         if not isinstance(keys, dict):
             raise UserError(f"{path}: {section}: must hold keys, found {keys!r}")
         for key in keys:
-            if key not in under[section]:
+            if under[section] and key not in under[section]:
                 raise UserError(f"{path}: {section}.{key}: is no key of params.yaml")
 
 
@@ -106,7 +112,8 @@ def lay(under, over, path):
     values, ours = (params.parse(text, place) for text, place in ((under, "params.yaml"), (over, path)))
     check_keys(values, ours, path)
     lines, added, top = under.splitlines(), over.splitlines(), len(header(over))
-    there, here = spans(under), spans(over)
+    empty = {section for section, keys in values.items() if keys == {}}
+    there, here = spans(under, empty), spans(over, empty)
     known = here.keys() & there.keys()  # all, but for YAML's merge keys, which the comparison below refuses
     for place in sorted(known, key=there.get, reverse=True):  # from the end on, so that line numbers hold
         first, last = here[place]

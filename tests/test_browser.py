@@ -104,6 +104,6 @@ def test_answers_are_picked_by_keyboard_and_learned_from(project, browser):
     assert "select" in ran and "train" in ran
     assert not {"label", "score@pool", "score@dev", "score@test"} & set(ran)
 
-    table = read_table(project.root / "data/train.parquet").to_pylist()
+    table = read_table(project.root / "data/teacher_train.parquet").to_pylist()
     people = {row["id"]: row["labels"] for row in table if row["source"] == "person"}
     assert people == {key: [name] for key, name in picked.items()}

@@ -107,7 +107,9 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
         "select",
         "train",
     ]
-    learned = {row["id"]: row for row in pq.read_table(project.root / "data/train.parquet").to_pylist()}
+    learned = {
+        row["id"]: row for row in pq.read_table(project.root / "data/teacher_train.parquet").to_pylist()
+    }
     assert learned[wrong]["labels"] == ["ärgerlich"] and learned[wrong]["source"] == "person"
     # an answer in the wrong file is refused with its line
     project.append("data/corrections.csv", f"{asked[0]['id']},,ärgerlich\n")

@@ -89,7 +89,9 @@ def write(values, gold=True, names=("negative", "positive")):
         "weight": pa.array([1.0] * 20, pa.float32()),
         "source": ["teacher"] * 19 + ["person"],
     }
-    tables.write_table(Path("data/train.parquet"), pa.table(columns, schema=tables.train_schema(classes)))
+    tables.write_table(
+        Path("data/teacher_train.parquet"), pa.table(columns, schema=tables.train_schema(classes))
+    )
     for who, package in (("student", "torch"), ("onnx", "onnxruntime")):
         answered = pa.table(
             {"id": columns["id"], "probabilities": columns["probabilities"], "labels": labels}
@@ -132,7 +134,7 @@ def write(values, gold=True, names=("negative", "positive")):
 
 
 def make():
-    data = ["train.parquet", "review.csv", "student_test.parquet", "onnx_test.parquet"]
+    data = ["teacher_train.parquet", "review.csv", "student_test.parquet", "onnx_test.parquet"]
     data += ["mistakes_dev.parquet", "mistakes_test.parquet"]
     figures = [f"metrics/{name}.json" for name in ("dev", "test", "label", "export", "forecast")]
     plots = ["plots/training.csv", "plots/dev", "plots/test"]

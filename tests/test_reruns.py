@@ -207,7 +207,7 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
         )
     assert kept == {name: project.read(f"data/{name}.csv") for name in given}
     assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [12, 8]
-    learned = pq.read_table(project.root / "data/train.parquet").to_pylist()
+    learned = pq.read_table(project.root / "data/teacher_train.parquet").to_pylist()
     assert {row["text"]: row["labels"][0] for row in learned if row["source"] == "person"} == given[
         "corrections"
     ]

@@ -11,13 +11,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import params, tables, tfidf
+from nolabels import params, tables, tfidf, training
 from nolabels.labels import one_hot, surest
 from nolabels.spelling import join
 from nolabels.stage import UserError
 from nolabels.texts import text_id
 from stages import evaluate, label, select
-from stages import train as train_stage
 
 NAMES = ["negative", "positive"]
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
@@ -207,7 +206,7 @@ def run_evaluate(gold):
 
 def evaluate_tables():
     inputs = ["pool.parquet", "dev.parquet", "test.parquet", "gold.parquet", "test_labels.csv"]
-    answers = [f"{who}.parquet" for who in ("teacher", "student", "onnx", "baseline")]
+    answers = [f"{who}.parquet" for who in ("teacher", "teacher", "student", "onnx", "baseline")]
     evaluate.main([*inputs, *answers, "test.json", "mistakes.parquet", "plots"])
     return json.loads(Path("test.json").read_text(encoding="utf-8"))
 
@@ -282,7 +281,7 @@ def evaluate_dev(texts=4):
     table = tables.read_table("dev.parquet").slice(0, texts)
     tables.write_table("dev.parquet", table)
     given, labels = np.full((texts, 2), [0.9, 0.1]), pa.array([["negative"]] * texts, pa.list_(pa.string()))
-    answers = [f"{who}_dev.parquet" for who in ("teacher", "student", "onnx", "baseline")]
+    answers = [f"{who}_dev.parquet" for who in ("teacher", "teacher", "student", "onnx", "baseline")]
     for path in answers:
         raw = {"raw_labels": labels} if "teacher" in path else {}
         tables.write_predictions(path, table["id"], given, labels, NAMES, model={}, **raw)
@@ -413,7 +412,7 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
     assert first["teacher"] == join(names[ids.index(first["id"])])
 
     train = tables.read_table("train.parquet")
-    hard = train_stage.targets(train, NAMES, "hard")
+    hard = training.targets(train, NAMES, "hard")
     assert hard.shape == (20, 3) and hard[6].tolist() == [1, 1, 1] and hard[7].tolist() == [0, 0, 1]
 
     given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]]}

@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from nolabels import models, params, tables
-from stages import train
 from tests import tiny
 
 NAMES = ["negative", "positive"]
@@ -42,15 +41,17 @@ def test_what_is_learned_is_read_from_a_file(tmp_path):
     settings = params.load().train.model_copy(update={"max_tokens": 24})
     whole = tables.read_table(tmp_path / "train.parquet")
     for split, left in (("train", 1), ("valid", 0)):
-        found = train.lesson(tmp_path / "train.parquet", split, tokenizer, NAMES, settings, tmp_path)
+        found = training.lesson(tmp_path / "train.parquet", split, tokenizer, NAMES, settings, tmp_path)
         rows = [row for row in range(3000) if (row % 4 > 0) == left and row % 5]
-        ids = train.encode(tokenizer, [whole["text"][row].as_py() for row in rows], 24)
+        ids = training.encode(tokenizer, [whole["text"][row].as_py() for row in rows], 24)
         assert found["input_ids"][:] == ids
         assert found["length"][:] == [len(one) for one in ids]
-        wanted = train.targets(whole.take(rows), NAMES, settings.targets)
+        wanted = training.targets(whole.take(rows), NAMES, settings.targets)
         assert np.array_equal(np.array(found["labels"][:], np.float32), wanted)
         assert all(Path(file["filename"]).is_relative_to(tmp_path) for file in found.cache_files)
-    assert len(train.lesson(tmp_path / "train.parquet", "no such", tokenizer, NAMES, settings, tmp_path)) == 0
+    assert (
+        len(training.lesson(tmp_path / "train.parquet", "no such", tokenizer, NAMES, settings, tmp_path)) == 0
+    )
 
 
 def test_answers_do_not_depend_on_the_block(tmp_path, monkeypatch):
@@ -59,11 +60,11 @@ def test_answers_do_not_depend_on_the_block(tmp_path, monkeypatch):
     tiny.base_model(tmp_path)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     task, settings = params.load().task, params.load().train
-    model, texts = train.load_base(tmp_path, task, "cpu"), [text for _, text in tiny.sentences(300)]
-    whole = train.predict(model, tokenizer, texts, settings)
-    monkeypatch.setattr(train, "PREDICT_BLOCK", 70)
-    assert np.allclose(train.predict(model, tokenizer, texts, settings), whole, atol=1e-6)
-    assert train.predict(model, tokenizer, [], settings).shape == (0, 2)
+    model, texts = training.load_base(tmp_path, task, "cpu"), [text for _, text in tiny.sentences(300)]
+    whole = training.predict(model, tokenizer, texts, settings)
+    monkeypatch.setattr(training, "PREDICT_BLOCK", 70)
+    assert np.allclose(training.predict(model, tokenizer, texts, settings), whole, atol=1e-6)
+    assert training.predict(model, tokenizer, [], settings).shape == (0, 2)
 
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])
@@ -78,7 +79,7 @@ def test_a_student_keeps_no_weight_that_it_does_not_read(tmp_path, family):
     assert base.pooler is not None
     base.save_pretrained(tmp_path / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "nli")
-    model = train.load_base(tmp_path / "base", params.load().task, "cpu")
+    model = training.load_base(tmp_path / "base", params.load().task, "cpu")
     models.save(model, tokenizer, tmp_path / "student")
     model(**tokenizer(["A warm film."], return_tensors="pt")).logits[0, 0].backward()
     read = {name for name, weight in model.named_parameters() if weight.grad is not None}
