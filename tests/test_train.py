@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import models, params, tables
+from nolabels import models, params, tables, training
 from tests import tiny
 
 NAMES = ["negative", "positive"]
