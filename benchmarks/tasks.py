@@ -422,10 +422,19 @@ def measure(folder, count, threads):
 
 
 def counts_of(name, folder):
+    """What `counts` found, classes and zones in the order of tasks.yaml: a table's metadata are sorted by key."""
     path = folder / name / f"{name}.parquet"
     if not path.exists():
         raise UserError(f"{path}: must be there, found nothing; run python -m benchmarks.tasks prepare first")
-    return about(path)["counts"]
+    known, found = wording(), about(path)["counts"]
+    names = [one.name for one in known.tasks[name].classes]
+    for place, order in (
+        (found, {"shares": names, "zones": known.zones, "left": known.zones}),
+        (found["pool"], {"shares": names}),
+    ):
+        for key, wanted in order.items():
+            place[key] = {one: place[key][one] for one in wanted}
+    return found
 
 
 # ---------------------------------------------------------------------- the page

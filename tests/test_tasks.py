@@ -2,6 +2,7 @@
 
 import collections
 import io
+import json
 import os
 import pickle
 import zipfile
@@ -13,6 +14,7 @@ import yaml
 from benchmarks import tasks
 from nolabels import packages, params
 from nolabels.stage import UserError
+from nolabels.tables import write_json
 from nolabels.texts import text_id, zone_place
 
 KNOWN = tasks.wording()
@@ -251,6 +253,38 @@ def test_a_cell_is_measured_once(tmp_path, monkeypatch, kind, causal_folder, bas
     assert tasks.cell("sst2", kind, 20, tmp_path, 1) == first
     with pytest.raises(TypeError):  # other texts are another cell
         tasks.cell("sst2", kind, 10, tmp_path, 1)
+
+
+def test_the_page_holds_the_rows_of_the_json(tmp_path, monkeypatch):
+    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
+    text = tasks.PAGE.read_text(encoding="utf-8")
+    assert tasks.table(rows) in text and tasks.calibration_table(rows) in text
+    assert tasks.source_table(KNOWN) in text and tasks.family_table(rows) in text
+    for path in ("PAGE", "JSON"):
+        copy = tmp_path / path
+        copy.write_bytes(getattr(tasks, path).read_bytes())
+        monkeypatch.setattr(tasks, path, copy)
+    write_json(tasks.JSON, rows)
+    tasks.write_page(rows)
+    assert tasks.PAGE.read_text(encoding="utf-8") == text
+
+
+def test_shares_of_the_page_are_those_of_the_classes_that_are_written_down():
+    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
+    assert [row["name"] for row in rows] == list(KNOWN.tasks)
+    for row in rows:
+        item = KNOWN.tasks[row["name"]]
+        for shares in (row["shares"], row["pool"]["shares"]):
+            assert list(shares) == [one.name for one in item.classes]
+            assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+        assert row["rows"] == item.texts >= row["texts"] == sum(row["zones"].values())
+        assert row["left"]["test"] == row["zones"]["test"]
+        assert list(row["zones"]) == list(row["left"]) == ["test", "dev", "pool"]  # as the page's columns
+        sizes = item.sizes
+        assert row["left"]["pool"] >= sizes["pool"] + sizes["valid"]
+        assert row["left"]["dev"] >= sizes["dev"] and row["left"]["test"] >= sizes["test"]
+        for kind in tasks.KINDS:
+            assert row[kind]["dev"] <= row["left"]["dev"]
 
 
 def test_the_default_s_test_texts_are_test_texts_of_the_family():
