@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from nolabels import engines, models, packages, params, readers, statistics, teachers
+from nolabels import engines, models, packages, params, preset, readers, statistics, teachers
 from nolabels.fitting import fit, untouched
 from nolabels.labels import decide, one_hot
 from nolabels.stage import UserError, arguments, run, say
@@ -290,10 +290,9 @@ def difference(name, kind):
         "columns": None,
         "text": "text",
         "gold": {"column": "label", "names": True},
+        "zones": known.zones,
         **item.sizes,
     }
-    if "zones" in params.Sample.model_fields:
-        sample["zones"] = known.zones
     fetch = {"dataset": {"own": f"{name}.parquet"}}
     if kind == "similarity":
         fetch["teacher"] = known.encoder.model_dump()
@@ -307,15 +306,10 @@ def difference(name, kind):
     }
 
 
-def laid_over(shipped, other):
-    """The shipped values with those of another by key: a key that both have is the other's as a whole."""
-    return {section: {**values, **other.get(section, {})} for section, values in shipped.items()}
-
-
 def whole(name, kind):
     """params.Params of a task and a kind of teacher."""
     shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    return params.Params.model_validate(laid_over(shipped, difference(name, kind)))
+    return params.Params.model_validate(preset.merged(shipped, difference(name, kind)))
 
 
 # ---------------------------------------------------------------------- measure
