@@ -285,10 +285,10 @@ class Known:
         Texts that miss the same things come together, so the list has one entry but where the
         templates or classes have changed between runs.
         """
-        patterns = np.packbits(~self.there.reshape(len(self.there), -1), axis=1)
         found = []
-        if not len(patterns):
+        if not len(self.there):
             return found
+        patterns = np.packbits(~self.there.reshape(len(self.there), -1), axis=1)
         for pattern in np.unique(patterns, axis=0):
             if pattern.any():
                 texts = np.flatnonzero((patterns == pattern).all(1))

@@ -97,26 +97,21 @@ def test_a_tokenizer_without_places_is_asked_word_by_word():
 
 
 def tables():
-    """A pool of 12 texts, one of them long, and a test set of 4."""
+    """A pool of 12 texts, one of them long, a test of 4 and a dev of none."""
     texts = [text for _, text in tiny.sentences(15)] + [LONG]
     rows = [{"id": f"{n:032x}", "text": text, "split": "train", "row": n} for n, text in enumerate(texts)]
     write_table("data/pool.parquet", pa.Table.from_pylist(rows[4:], schema=POOL))
     write_table("data/test.parquet", pa.Table.from_pylist([{n: row[n] for n in TEXTS.names} for row in rows[:4]], schema=TEXTS))  # fmt: skip
+    write_table("data/dev.parquet", TEXTS.empty_table())
 
 
 def run(teacher):
-    """score for both tables, then label; the pool's table of scores, its facts and the metrics."""
-    for name in ("pool", "test"):
+    """score for the three tables, then label; the pool's table of scores, its facts and the metrics."""
+    for name in ("dev", "pool", "test"):
         score.main([f"data/{name}.parquet", teacher, f"data/scores/{name}.parquet"])
-    label.main(
-        [
-            "data/pool.parquet",
-            "data/scores/pool.parquet",
-            "data/scores/test.parquet",
-            "data/labeled.parquet",
-        ]
-        + ["data/teacher_test.parquet", "metrics/label.json"]
-    )
+    scores = [f"data/scores/{name}.parquet" for name in ("pool", "dev", "test")]
+    outs = [f"data/{name}.parquet" for name in ("labeled", "teacher_dev", "teacher_test")]
+    label.main(["data/pool.parquet", *scores, *outs, "metrics/label.json"])
     path = "data/scores/pool.parquet"
     return read_table(path), about(path), json.loads(Path("metrics/label.json").read_text())
 
@@ -142,7 +137,7 @@ def test_every_kind_goes_through_the_stages(values, kind, template, make, long_t
     tables()
     scores, facts, metrics = run("teacher")
     assert len(scores) == 12 and facts["model"]["kind"] == kind and facts["model"]["parameters"] > 1000
-    assert metrics["cut"] == {"pool": 1, "test": 0}
+    assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}
     assert (scores["against"].null_count == 0) == (kind == "entailment")
     before = Path("data/scores/pool.parquet").read_bytes()
     run("teacher")
@@ -167,7 +162,7 @@ def test_an_endpoint_goes_through_the_stages(values, tmp_path):
         run("models/teacher")
         assert len(served.requests) == asked
     assert facts["model"]["parameters"] is None and facts["model"]["megabytes"] is None
-    assert metrics["cut"] == {"pool": 1, "test": 0}
+    assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}
     assert np.isfinite(scores["score"].combine_chunks().flatten().to_numpy()).all()
     values["fetch"]["teacher"]["model"] = "other"
     load(values)
