@@ -16,7 +16,7 @@ ROWS = {
 
 
 def result(metrics, speed):
-    """The result table, from metrics/evaluate.json and metrics/speed.json."""
+    """The result table, from metrics/test.json and metrics/speed.json."""
     sizes = metrics["size"]
     lines = ["| | accuracy | 95 % interval | macro F1 | ECE | parameters |", "|---|---|---|---|---|---|"]
     for who, title in ROWS.items():
@@ -60,7 +60,7 @@ def block(name, content):
 
 
 def blocks():
-    metrics = json.loads(Path("metrics/evaluate.json").read_text(encoding="utf-8"))
+    metrics = json.loads(Path("metrics/test.json").read_text(encoding="utf-8"))
     speed = json.loads(Path("metrics/speed.json").read_text(encoding="utf-8"))
     return {"result": result(metrics, speed), "dag": dag()}
 

@@ -35,7 +35,7 @@ def test_the_default_in_small(tmp_path, index):
     assert result.returncode == 0, result.stdout[-3000:]
     assert "student - teacher" in result.stdout and "Warning" not in result.stdout
 
-    metrics = json.loads(project.read("metrics/evaluate.json"))
+    metrics = json.loads(project.read("metrics/test.json"))
     assert metrics["n"] == 100
     # four standard errors below what the teacher reaches on all 872
     assert metrics["teacher"]["accuracy"] >= 0.72

@@ -246,7 +246,10 @@ def test_answers_of_people(tmp_path_factory, head, found, several, harm):
     path = tmp_path_factory.getbasetemp() / "fuzzed.csv"
     path.write_bytes(content)
     task = params.Params.model_validate(VALUES).task.model_copy(update={"multi_label": several})
-    one_line(lambda: people.read_answers(path, task, pa.array(IDS[:2]), pa.array(IDS[2:]), "the other file"))
+    one_line(
+        lambda: people.read_answers(path, task, pa.array(IDS[:2]), {"the other file": pa.array(IDS[2:])})
+    )
+    one_line(lambda: people.read_ids(path))
 
 
 # ---------------------------------------------------------------------- what a teacher and the student read

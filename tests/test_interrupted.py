@@ -16,7 +16,7 @@ from tests.workspace import stages_of
 pytestmark = pytest.mark.slow
 THOROUGH = pytest.mark.thorough
 
-KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/evaluate.json"]
+KEPT = ["data/labeled.parquet", "data/student_test.parquet", "metrics/dev.json", "metrics/test.json"]
 PART = r"\.work/answers/\w+/\w+\.parquet$"
 # Python runs a module of this name at its start: a stage's process kills itself right before the nth
 # file whose path matches gets its name, or is opened to be written
@@ -68,7 +68,7 @@ def kept(project):
         ("train", r"models/student$", 1),
         pytest.param("train", r"data/student_test\.parquet$", 1, marks=THOROUGH),
         pytest.param("baseline", r"data/baseline_test\.parquet$", 1, marks=THOROUGH),
-        ("evaluate", r"data/mistakes\.parquet$", 1),
+        ("evaluate@test", r"data/mistakes_test\.parquet$", 1),
     ],
 )
 def test_a_killed_stage_is_made_good_by_the_next_run(project, deadly, stage, before, time_of_it):

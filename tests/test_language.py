@@ -49,7 +49,7 @@ def read_csv(project, name):
 
 
 def test_a_german_task_and_a_person_s_answers(tmp_path, index):
-    project = workspace.Workspace.make(tmp_path / "project", index, pool=100, valid=10, test=30, dev=0)
+    project = workspace.Workspace.make(tmp_path / "project", index, pool=100, valid=10, test=30, dev=15)
     rows = "".join(f'"{text}"\n' for text in texts(200))
     (project.root / "data/own/gäste.csv").write_text(f"Äußerung\n{rows}", encoding="utf-8")
     tiny.nli_model(project.root / "models/own/nli", "roberta", ("Widerspruch", "neutral", "entailment"))
@@ -67,9 +67,10 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     config = json.loads(project.read("models/student/config.json"))
     assert config["id2label"] == {"0": "erfreulich", "1": "ärgerlich"}
 
-    metrics = json.loads(project.read("metrics/evaluate.json"))
+    metrics = json.loads(project.read("metrics/test.json"))
     assert "student" not in metrics and metrics["n"] == 0 and set(metrics["unseen"]) == {"teacher", "student"}
-    # what a person answers to the random test texts counts as gold; only `evaluate` runs
+    # what a person answers to the random test texts counts as gold; `sample` keeps those texts, the test alone is
+    # measured anew
     asked = read_csv(project, "data/review_test.csv")[:20]
     assert all("teacher" not in row and "Nummer" in row["text"] for row in asked)
     answers = [
@@ -81,8 +82,8 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     writer.writeheader()
     writer.writerows(answers)
     (project.root / "data/test_labels.csv").write_text(sink.getvalue(), encoding="utf-8")
-    assert project.repro() == ["evaluate", "report"]
-    metrics = json.loads(project.read("metrics/evaluate.json"))
+    assert project.repro() == ["sample", "evaluate@test", "report"]
+    metrics = json.loads(project.read("metrics/test.json"))
     assert metrics["n"] == 20
     student = pq.read_table(project.root / "data/student_test.parquet").to_pylist()
     labels = {row["id"]: row["labels"][0] for row in student}
@@ -98,7 +99,8 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     project.append("data/corrections.csv", f"{wrong},,ärgerlich\n")
     assert sorted(project.repro()) == [
         "baseline",
-        "evaluate",
+        "evaluate@dev",
+        "evaluate@test",
         "export",
         "forecast",
         "report",
@@ -110,4 +112,6 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     # an answer in the wrong file is refused with its line
     project.append("data/corrections.csv", f"{asked[0]['id']},,ärgerlich\n")
     printed = project.dvc("repro", fails=True)
-    assert f"data/corrections.csv: line 3: {asked[0]['id']} is an answer for a test text" in printed
+    assert (
+        f"data/corrections.csv: line 3: {asked[0]['id']} must be answered in data/test_labels.csv" in printed
+    )

@@ -66,5 +66,8 @@ def test_sample_keeps_no_text_that_is_not_drawn(tmp_path):
             writer.writerow(["text"])
             writer.writerows([f"{'a long enough text ' * 20} number {row}"] for row in range(rows))
         sampling.write_params(folder, pool=1000, test=200)
-        peaks.append(peak(folder, "sample", "data/raw", "data", "metrics/sample.json"))
+        answers = [f"data/{name}_labels.csv" for name in ("dev", "test")]
+        for path in answers:
+            (folder / path).write_text("id,text,label\n", encoding="utf-8")
+        peaks.append(peak(folder, "sample", "data/raw", *answers, "data", "metrics/sample.json"))
     assert peaks[1] - peaks[0] < 270_000 * 200 / 2**20, peaks

@@ -89,7 +89,7 @@ def test_the_preset_from_end_to_end_and_then_without_the_network(tmp_path, index
     check_tables(project.root / "data")
     assert "train: 1000 texts x 5 epochs, 625 steps in " in printed
     assert json.loads(project.read("metrics/speed.json"))["train"]["steps"] == 625
-    metrics = json.loads(project.read("metrics/evaluate.json"))
+    metrics = json.loads(project.read("metrics/test.json"))
     assert metrics["n"] == 872 and {"teacher", "student", "difference"} <= metrics.keys()
     assert project.repro(online=False) == []
     for path, content in hub.contents(project.root).items():

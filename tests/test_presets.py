@@ -78,5 +78,5 @@ def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
     assert (project.root / "models/student/model.safetensors").exists()
     predicted = pq.read_table(project.root / "data/student_test.parquet")
     assert {label for (label,) in predicted["labels"].to_pylist()} <= {"praise", "complaint", "question"}
-    assert predicted.num_rows == 200
+    assert 100 < predicted.num_rows < 200  # a tenth of the file
     assert project.repro() == []

@@ -1,15 +1,22 @@
 """Only what changed runs again: real `dvc repro` on tiny models."""
 
+import csv
+import io
 import json
+import re
+import shutil
 import time
 
 import pyarrow.parquet as pq
 import pytest
 
+from tests import tiny, workspace
+
 pytestmark = pytest.mark.slow
 
-AFTER_SELECT = ["select", "train", "export", "baseline", "evaluate", "forecast", "report"]
-AFTER_TRAIN = ["train", "export", "evaluate", "forecast", "report"]
+EVALUATE, SCORE = ["evaluate@dev", "evaluate@test"], ["score@dev", "score@pool", "score@test"]
+AFTER_SELECT = ["select", "train", "export", "baseline", *EVALUATE, "forecast", "report"]
+AFTER_TRAIN = ["train", "export", *EVALUATE, "forecast", "report"]
 
 
 def set_epochs(project):
@@ -56,10 +63,10 @@ def edit(path):
         (edit("stages/train.py"), ["train"]),
         pytest.param(edit("stages/label.py"), ["label"], marks=pytest.mark.thorough),
         (edit("nolabels/graph.py"), ["export"]),
-        (edit("stages/score.py"), ["score@pool", "score@test"]),
+        (edit("stages/score.py"), SCORE),
         pytest.param(edit("nolabels/calibration.py"), ["label", "forecast"], marks=pytest.mark.thorough),
-        pytest.param(edit("nolabels/people.py"), ["select", "evaluate"], marks=pytest.mark.thorough),
-        (edit("nolabels/teachers/likelihood.py"), ["score@pool", "score@test"]),
+        pytest.param(edit("nolabels/people.py"), ["sample", "select", *EVALUATE], marks=pytest.mark.thorough),
+        (edit("nolabels/teachers/likelihood.py"), SCORE),
         pytest.param(
             edit("nolabels/packages.py"),
             ["fetch@base", "fetch@dataset", "fetch@teacher"],
@@ -82,8 +89,8 @@ def test_several_labels_per_text_do_not_ask_the_teacher_again(project):
         params["task"]["threshold"] = 0.4
         params["label"]["prior"] = {"negative": 0.4, "positive": 0.3}
     # the raw answers are read another way, and come out as before
-    assert project.repro() == ["sample", "label", *AFTER_SELECT]
-    found = json.loads(project.read("metrics/evaluate.json"))
+    assert sorted(project.repro()) == sorted(["sample", "label", *AFTER_SELECT])
+    found = json.loads(project.read("metrics/test.json"))
     assert 0 <= found["student"]["micro_f1"] <= 1
     classify = pipeline("text-classification", str(project.root / "models/student"), top_k=None)
     assert classify.model.config.threshold == 0.4
@@ -115,15 +122,144 @@ def test_a_larger_pool_asks_only_for_its_new_texts(project):
     )
 
 
-def test_without_gold_files_all_other_stages_run(project):
-    """The promise: what must not see gold does not miss it."""
-    before = {name: project.read(name) for name in ("data/labeled.parquet", "data/train.parquet")}
-    for name in ("gold", "dev_gold", "dev"):
-        (project.root / f"data/{name}.parquet").unlink()
-    (project.root / "data/test_labels.csv").unlink()
-    for name in ("score@test", "label", "select", "train", "export", "baseline"):
+def outs_of(project, stages):
+    """{path: bytes} of all that the stages write, in folders too."""
+    lock = project.whole_lock()
+    paths = [project.root / out["path"] for name in stages for out in lock[name]["outs"]]
+    files = [
+        file for path in paths for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()
+    ]
+    return {file.relative_to(project.root).as_posix(): file.read_bytes() for file in files}
+
+
+def test_without_answers_all_stages_but_sample_and_evaluate_write_the_same(project):
+    """The promise: what must not see gold does not miss it, neither the source's nor people's."""
+    answer(project)
+    project.repro()
+    # the page first: it shows how long training took
+    stages = ["report", "forecast", *SCORE, "label", "select", "train", "export", "baseline"]
+    everything = {name for name in project.whole_lock() if not name.startswith("fetch")}
+    assert set(stages) == everything - {"sample", *EVALUATE}
+    before = outs_of(project, stages)
+    assert len(before) > 20
+    for path in ("data/gold.parquet", "data/dev_gold.parquet", "data/dev_labels.csv", "data/test_labels.csv"):
+        (project.root / path).unlink()
+    shutil.rmtree(project.root / "data/raw")
+    shutil.rmtree(project.root / ".work")  # the teacher is asked again
+    for name in stages:
         project.dvc("repro", "--single-item", "--force", name)
-    assert {name: project.read(name) for name in before} == before
+    after = outs_of(project, stages)
+    assert before.keys() == after.keys() and [path for path in before if before[path] != after[path]] == []
+
+
+def parts_of(project):
+    """{part: its texts}."""
+    return {
+        name: set(pq.read_table(project.root / f"data/{name}.parquet")["text"].to_pylist())
+        for name in ("pool", "dev", "test")
+    }
+
+
+def review(project, name, count, answer):
+    """The first rows of a review file as a person saves them: {text: answer}, and the file's bytes."""
+    rows = list(csv.DictReader(io.StringIO(project.read(f"data/{name}.csv").decode())))[:count]
+    lines = "".join(f"{row['id']},{answer}\n" for row in rows)
+    return {row["text"]: answer for row in rows}, f"id,label\n{lines}".encode()
+
+
+def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
+    """A csv of one's own without gold, as the preset draws it: all of each zone."""
+    project = workspace.Workspace.make(tmp_path / "project", index)
+    shutil.copy(project.root / "presets/own-csv.yaml", project.root / "params.yaml")
+    texts = [f"{text} {number}" for number, (_, text) in enumerate(tiny.sentences(400, seed=7))]
+    path = project.root / "data/own/reviews.csv"
+    path.write_text("text\n" + "".join(f'"{text}"\n' for text in texts[:300]), encoding="utf-8")
+    with project.params() as params:
+        params["fetch"] |= {"teacher": index["tiny_teacher"], "base": index["tiny_base"]}
+        params["train"]["epochs"] = 1
+        templates = len(params["score"]["templates"])
+    project.repro()
+    given = {}
+    for source, file, count in (
+        ("review", "corrections", 3),
+        ("review_dev", "dev_labels", 12),
+        ("review_test", "test_labels", 8),
+    ):
+        given[file], content = review(project, source, count, "positive")
+        (project.root / f"data/{file}.csv").write_bytes(content)
+    project.repro()
+    before = parts_of(project)
+    kept = {name: project.read(f"data/{name}.csv") for name in given}
+    assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [12, 8]
+
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(f'"{text}"\n' for text in texts[300:]))
+    printed = project.dvc("repro")
+    after = parts_of(project)
+    new = {name: after[name] - before[name] for name in after}
+    assert set().union(*new.values()) == set(texts[300:]) and all(new.values())
+    for name in after:
+        assert before[name] <= after[name]
+        known, asked = len(before[name]) * templates, len(new[name]) * templates
+        assert (
+            f"score: {name}: {len(after[name])} texts x {templates} templates = {known + asked} questions, "
+            f"{known} known, {asked} to ask" in printed
+        )
+    assert kept == {name: project.read(f"data/{name}.csv") for name in given}
+    assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [12, 8]
+    learned = pq.read_table(project.root / "data/train.parquet").to_pylist()
+    assert {row["text"]: row["labels"][0] for row in learned if row["source"] == "person"} == given[
+        "corrections"
+    ]
+
+    # rows that are gone take no answer with them: the answers to them are kept and counted
+    gone = {file: next(iter(answers)) for file, answers in given.items()}
+    path.write_text(
+        "text\n" + "".join(f'"{text}"\n' for text in texts if text not in gone.values()), encoding="utf-8"
+    )
+    printed = project.dvc("repro")
+    assert not re.search(r"[1-9]\d* to ask", printed)
+    for file in given:
+        assert f"data/{file}.csv: 1 answers are for texts that are not drawn now; they are kept" in printed
+    assert kept == {name: project.read(f"data/{name}.csv") for name in given}
+    assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [11, 7]
+
+
+def test_answers_to_dev_give_dev_its_accuracy_and_leave_the_test_alone(tmp_path, index):
+    project = workspace.Workspace.make(tmp_path / "project", index, gold=None)
+    project.repro()
+    for name in ("dev", "test"):
+        found = json.loads(project.read(f"metrics/{name}.json"))
+        assert found["n"] == 0 and "student" not in found
+    test = {
+        path: project.read(path)
+        for path in ("metrics/test.json", "data/test.parquet", "data/review_test.csv")
+    }
+    for name in ("dev", "test"):
+        assert project.read(f"data/review_{name}.csv").startswith(b"id,text,label\n")
+    content = review(project, "review_dev", 15, "negative")[1]
+    (project.root / "data/dev_labels.csv").write_bytes(content)
+    assert project.repro() == ["sample", "evaluate@dev", "report"]
+    found = json.loads(project.read("metrics/dev.json"))
+    assert found["n"] == 15 and 0 <= found["student"]["accuracy"] <= 1
+    student = pq.read_table(project.root / "data/student_dev.parquet").to_pylist()
+    labels = {row["id"]: row["labels"] for row in student}
+    ids = [line.split(b",")[0].decode() for line in content.splitlines()[1:]]
+    right = sum(labels[identifier] == ["negative"] for identifier in ids)
+    assert found["student"]["accuracy"] == pytest.approx(right / 15, abs=1e-4)
+    assert test == {path: project.read(path) for path in test}
+    assert "of the dev texts correctly" in project.read("reports/report.md").decode()
+
+
+def test_a_run_without_dev_ends_well(tmp_path, index):
+    """No text to choose by, through every stage."""
+    project = workspace.Workspace.make(tmp_path / "project", index, dev=0)
+    printed = project.dvc("repro")
+    assert "score: dev: 0 texts x 4 templates = 0 questions, 0 known, 0 to ask" in printed
+    assert "evaluate: dev holds no texts" in printed
+    assert json.loads(project.read("metrics/dev.json")).keys() == {"n", "texts", "size"}
+    assert json.loads(project.read("metrics/test.json"))["n"] == 60
+    assert project.repro() == []
 
 
 def test_pool_dev_and_test_share_no_text(project):
@@ -142,7 +278,7 @@ def test_a_run_leaves_git_clean_but_for_lock_metrics_and_plots(project):
     project.git("commit", "-qam", "More epochs")
     project.repro()
     changed = {line[3:] for line in project.git("status", "--porcelain").splitlines()}
-    assert changed <= {"dvc.lock", "metrics/evaluate.json", "metrics/speed.json"}
+    assert changed <= {"dvc.lock", "metrics/dev.json", "metrics/test.json", "metrics/speed.json"}
     assert "dvc.lock" in changed
 
 
@@ -151,19 +287,19 @@ def test_forced_runs_are_equal(project):
 
     But for the page, which shows how long things took.
     """
-    import shutil
-
     kept = [
         "data/labeled.parquet",
         "data/student_test.parquet",
-        "metrics/evaluate.json",
+        "data/student_dev.parquet",
+        "metrics/dev.json",
+        "metrics/test.json",
         "metrics/label.json",
     ]
     before = {name: project.read(name) for name in kept}
     lock = project.lock()
     shutil.rmtree(project.root / ".work")
     ran = project.repro("--force")
-    assert len(ran) == 14
+    assert len(ran) == 16
     assert {name: project.read(name) for name in kept} == before
     assert project.lock() == lock
-    assert json.loads(before["metrics/evaluate.json"])["n"] == 60
+    assert json.loads(before["metrics/test.json"])["n"] == 60

@@ -10,14 +10,15 @@ from tests import readme
 from tests.workspace import stages_of
 
 pytestmark = pytest.mark.slow
+EVALUATE, METRICS = ["evaluate@dev", "evaluate@test"], ["metrics/dev.json", "metrics/test.json"]
 
 
 def test_an_experiment_is_compared_with_the_committed_run(project):
     ran = stages_of(project.dvc("exp", "run", "-S", "train.epochs=2", "-S", "train.learning_rate=0.01"))
-    assert sorted(ran) == ["evaluate", "export", "forecast", "report", "train"]
+    assert sorted(ran) == [*EVALUATE, "export", "forecast", "report", "train"]
     header, *lines = project.dvc("metrics", "diff").strip().splitlines()
     assert header.split() == ["Path", "Metric", "HEAD", "workspace", "Change"]
-    rows = {line.split()[1]: line.split() for line in lines if line.startswith("metrics/evaluate.json")}
+    rows = {line.split()[1]: line.split() for line in lines if line.startswith("metrics/dev.json")}
     assert len(rows) >= 3, lines
     for _, _, before, after, change in (line.split() for line in lines):
         assert float(after) - float(before) == pytest.approx(float(change), abs=1e-3)
@@ -50,7 +51,7 @@ def outs_of(project):
     """{path: checksum} of every cached file that dvc.lock names, folders as one."""
     stages = yaml.safe_load(project.read("dvc.lock"))["stages"].values()
     outs = [out for stage in stages for out in stage["outs"]]
-    return {out["path"]: out["md5"] for out in outs if out["path"] != "metrics/evaluate.json"}
+    return {out["path"]: out["md5"] for out in outs if out["path"] not in METRICS}
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_an_s3_server_shares_what_a_folder_shares(project, tmp_path, s3):
     project.dvc("push", "--run-cache", "-A", more=keys)
     (other.root / "params.yaml").write_bytes(project.read("params.yaml"))
     printed = other.dvc("repro", "--pull", online=False, more=keys)
-    assert set(stages_of(printed)) <= {"evaluate"}
+    assert set(stages_of(printed)) <= set(EVALUATE)
 
 
 @pytest.mark.thorough
@@ -162,5 +163,5 @@ def test_a_colleague_is_spared_a_run_that_was_made_before(project, tmp_path):
     other = project.clone(tmp_path / "other")
     (other.root / "params.yaml").write_bytes(project.read("params.yaml"))
     printed = other.dvc("repro", "--pull", online=False)
-    assert set(stages_of(printed)) <= {"evaluate"}  # its metrics lie in Git, so DVC cannot restore them
+    assert set(stages_of(printed)) <= set(EVALUATE)  # its metrics lie in Git, so DVC cannot restore them
     assert other.read("data/scores/pool.parquet") == made

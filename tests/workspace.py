@@ -54,20 +54,22 @@ class Workspace:
 
     @classmethod
     def make(cls, root, index, **sizes):
-        """The project's files as Git sees them, small sizes, tiny assets, one commit."""
+        """The project's files as Git sees them, small sizes, tiny assets, one commit. sizes: keys of `sample`."""
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
         )
         for name in filter(None, listed.stdout.decode().split("\0")):
             if (ROOT / name).is_file() and name not in (
                 "dvc.lock",
-                "metrics/evaluate.json",
+                "metrics/dev.json",
+                "metrics/test.json",
                 "metrics/speed.json",
             ):
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
         found = cls(root, index["links"])
         sizes = {"pool": 280, "valid": 20, "test": 60, "dev": 20} | sizes
+        sizes = {"zones": {"test": 0.15, "dev": 0.15, "pool": 0.7}} | sizes
         with found.params() as params:
             params["fetch"] = {
                 "dataset": index["tiny_texts"],
@@ -153,10 +155,13 @@ class Workspace:
     def params(self, path="params.yaml"):
         return edited(self.root / path)
 
+    def whole_lock(self):
+        """What dvc.lock says of each stage."""
+        return YAML(typ="safe").load(self.read("dvc.lock"))["stages"]
+
     def lock(self):
-        """What dvc.lock says of each stage, but of the page: it shows timings, which differ from run to run."""
-        stages = YAML(typ="safe").load(self.read("dvc.lock"))["stages"]
-        return {name: stage for name, stage in stages.items() if name != "report"}
+        """The same without the page: it shows timings, which differ from run to run."""
+        return {name: stage for name, stage in self.whole_lock().items() if name != "report"}
 
     def forget(self, stage):
         """As if the stage had never been finished: DVC can neither skip nor restore it."""
