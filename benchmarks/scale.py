@@ -28,27 +28,31 @@ THREADS = 1  # a second one would wait for the first most of the time, in models
 NAMES = ["negative", "positive"]
 STAGES = {  # what `dvc repro` would run; in their order
     "fetch": ["dataset", "data/raw", "data/own"],
-    "sample": ["data/raw", "data", "metrics/sample.json"],
+    "sample": ["data/raw", "data/dev_labels.csv", "data/test_labels.csv", "data", "metrics/sample.json"],
     "score": ["data/pool.parquet", "models/own/teacher", "data/scores/pool.parquet"],
+    "score dev": ["data/dev.parquet", "models/own/teacher", "data/scores/dev.parquet"],
     "score test": ["data/test.parquet", "models/own/teacher", "data/scores/test.parquet"],
     "label": [
-        "data/pool.parquet", "data/scores/pool.parquet", "data/scores/test.parquet",
-        "data/labeled.parquet", "data/teacher_test.parquet", "metrics/label.json",
+        "data/pool.parquet", "data/scores/pool.parquet", "data/scores/dev.parquet", "data/scores/test.parquet",
+        "data/labeled.parquet", "data/teacher_dev.parquet", "data/teacher_test.parquet", "metrics/label.json",
     ],
     "select": [
-        "data/pool.parquet", "data/labeled.parquet", "data/test.parquet", "data/corrections.csv",
-        "data/teacher_train.parquet", "data/review.csv", "data/review_test.csv",
+        "data/pool.parquet", "data/labeled.parquet", "data/dev.parquet", "data/test.parquet",
+        "data/corrections.csv", "data/teacher_train.parquet", "data/review.csv", "data/review_dev.csv", "data/review_test.csv",
     ],
     "train": [
-        "data/teacher_train.parquet", "models/own/base", "data/test.parquet", "models/student",
-        "data/student_test.parquet", "plots/training.csv", "plots/live",
+        "data/teacher_train.parquet", "models/own/base", "data/dev.parquet", "data/test.parquet", "models/student",
+        "data/student_dev.parquet", "data/student_test.parquet", "plots/training.csv", "plots/live",
     ],
-    "baseline": ["data/teacher_train.parquet", "data/test.parquet", "data/baseline_test.parquet"],
+    "baseline": [
+        "data/teacher_train.parquet", "data/dev.parquet", "data/test.parquet",
+        "data/baseline_dev.parquet", "data/baseline_test.parquet",
+    ],
     "classify": ["models/student", "data/own/texts.csv", "--out", "answers.jsonl", "--threads", THREADS],
     "evaluate": [
-        "many/pool.parquet", "many/test.parquet", "many/gold.parquet", "data/test_labels.csv",
-        *(f"many/{who}.parquet" for who in ("teacher", "student", "onnx", "baseline")),
-        "metrics/evaluate.json", "many/mistakes.parquet", "plots",
+        "many/pool.parquet", "many/dev.parquet", "many/test.parquet", "many/gold.parquet", "data/test_labels.csv",
+        *(f"many/{who}.parquet" for who in ("teacher", "teacher", "student", "onnx", "baseline")),
+        "metrics/test.json", "many/mistakes.parquet", "plots",
     ],
 }  # fmt: skip
 
@@ -75,16 +79,18 @@ def prepare(root, count):
     from tests import tiny
 
     shutil.rmtree(root, ignore_errors=True)
-    write_texts(root / "data/own/texts.csv", count + TEST)
+    texts = count + 2 * TEST
+    write_texts(root / "data/own/texts.csv", texts)
+    share = 1.5 * TEST / texts  # both zones then hold more than is taken
     tiny.encoder(root / "models/own/teacher")
     tiny.base_model(root / "models/own/base")
-    for name in ("corrections", "test_labels"):
+    for name in ("corrections", "dev_labels", "test_labels"):
         shutil.copyfile(f"data/{name}.csv", root / f"data/{name}.csv")
     values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     values["fetch"]["dataset"] = {"own": "texts.csv"}
-    values["sample"].update(
-        format="csv", columns=None, text="text", gold=None, dev=0, test=TEST, valid=0, pool=count
-    )
+    values["sample"].update(format="csv", columns=None, text="text", gold=None)
+    values["sample"].update(dev=0, test=TEST, valid=0, pool=count)
+    values["sample"]["zones"] = {"test": share, "dev": 0, "pool": 1 - share}
     values["score"].update(kind="similarity", templates=[{"class_text": "It is {class}."}], max_tokens=8)
     values["train"].update(epochs=1, max_tokens=8, batch_size=256, precision="float32")
     values["runtime"].update(threads=THREADS)
@@ -100,6 +106,7 @@ def write_answers(root, count):
     write_table(root / "test.parquet", pa.table({**texts, "row": pa.array(range(count))}, schema=TEXTS))
     none = {"id": [], "text": [], "split": [], "row": []}
     write_table(root / "pool.parquet", pa.table(none, schema=POOL))
+    write_table(root / "dev.parquet", TEXTS.empty_table())
 
     def labels():
         column = pa.array(random.choice(NAMES, count), pa.string())
