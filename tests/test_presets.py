@@ -90,7 +90,7 @@ def test_lines_are_replaced_and_all_others_stay(folder, capsys):
     wanted = before.replace("  epochs: 4\n", "  # because I say so\n  epochs: 7  # often\n")
     assert wanted != before and text() == f"# preset: mine\n# mine\n\n{wanted}"
     preset.main(["own-csv"])  # over the shipped file, not over `mine`
-    assert params.load().train.epochs == 5 and params.load().fetch.dataset.own == "reviews.csv"
+    assert params.load().train.epochs == 4 and params.load().fetch.dataset.own == "reviews.csv"
     preset.main(["default"])
     assert text() == before
     assert sorted(path.name for path in folder.iterdir()) == [".git", "params.yaml", "presets"]
@@ -100,7 +100,7 @@ def test_lines_are_replaced_and_all_others_stay(folder, capsys):
 def test_edits_of_one_s_own_are_kept_unless_forced(folder, over, capsys):
     if over == "a preset":
         preset.main(["own-csv"])
-    edited = text().replace("# Seed of the draw", "# My seed of the draw")
+    edited = text().replace("# Seed of the order", "# My seed of the order")
     assert edited != text()
     Path("params.yaml").write_text(edited, encoding="utf-8")
     subprocess.run(["git", "add", "params.yaml"], check=True)  # also where Git has them
