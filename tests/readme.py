@@ -9,6 +9,7 @@ README = Path("README.md")
 ROWS = {
     "teacher": "teacher, calibrated",
     "teacher_raw": "teacher, as it answers",
+    "assistant": "assistant",
     "student": "student",
     "onnx": "student as ONNX",
     "baseline": "TF-IDF + logistic regression, same labels",

@@ -1,0 +1,160 @@
+"""What each difference between nolabels/training.py and the Trainer's defaults brings: benchmarks/training.md.
+
+usage: python -m benchmarks.training [--tasks NAME ...] [--texts N] [--seeds N ...] [--threads N]
+
+Needs `python -m benchmarks.tasks prepare`. For each task a MiniLM similarity teacher labels N texts of the pool, as
+`label` would (prior matching, equal shares, soft targets); the same base learns from them in each form and with each
+seed, and is measured on up to 500 texts of dev. What is done is kept in .work/tasks/results, so a stopped run goes on.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks import tasks
+from nolabels import models, params, training
+from nolabels.fitting import fit
+from nolabels.labels import decide, to_column
+from nolabels.stage import arguments, run, say
+from nolabels.tables import fixed, rounded, train_schema, write_json, write_table
+from nolabels.texts import text_id
+
+TASKS = ("sst2", "trec", "financial-phrasebank")
+DEV_TEXTS = 500
+LEARNING = {
+    "targets": "soft", "epochs": 3, "learning_rate": 1e-4, "batch_size": 32, "warmup": 0.1, "weight_decay": 0.01,
+    "max_tokens": 128, "precision": "auto",
+}  # fmt: skip
+PAGE, JSON = Path("benchmarks/training.md"), Path("benchmarks/training.json")
+
+
+def longest_first(lengths, batch_size, draw):
+    """The order of transformers' LengthGroupedSampler: groups of batches, each from the longest text to the shortest."""
+    order = draw.permutation(len(lengths))
+    step = batch_size * training.GROUP_BATCHES
+    groups = [order[start : start + step] for start in range(0, len(order), step)]
+    return np.concatenate([group[np.argsort(-lengths[group], kind="stable")] for group in groups])
+
+
+# form: what stands in for the project's own order and rate
+FORMS = {
+    "batches from long to short, one rate": {"shuffled_batches": longest_first, "HEAD_RATE": 1},
+    "batches in random order, one rate": {"HEAD_RATE": 1},
+    "batches in random order, the head at ten times the rate": {},
+}
+
+
+def lesson(name, values, pool, folder):
+    """Writes what `select` would: the pool's texts with the teacher's calibrated probabilities. Returns the path."""
+    path, task = folder / "train.parquet", values.task
+    scores = tasks.ask(values, pool)
+    given = rounded(fit(scores, values).probabilities(scores, task))
+    columns = {
+        "id": [text_id(text) for text in pool],
+        "text": pool,
+        "split": ["train"] * len(pool),
+        "probabilities": fixed(given, np.float32),
+        "labels": to_column(decide(given, task), task.labels),
+        "weight": np.ones(len(pool), np.float32),
+        "source": ["teacher"] * len(pool),
+    }
+    write_table(path, pa.table(columns, schema=train_schema(len(task.labels))), classes=task.labels)
+    return path
+
+
+def trained(values, base, path, seed, form, dev, labels):
+    """Accuracy on dev of a student that has learned in one form, and the seconds of training."""
+    import transformers
+
+    settings = params.Learning(seed=seed, **LEARNING)
+    device = models.pick_device(values.runtime.device)
+    precision = models.pick_precision(settings.precision, device)
+    transformers.set_seed(seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(base)
+    model = training.load_base(base, values.task, device)
+    names = values.task.labels
+    with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder, mock.patch.multiple(training, **FORMS[form]):
+        train = training.lesson(path, "train", tokenizer, names, settings, folder)
+        valid = training.lesson(path, "valid", tokenizer, names, settings, folder)
+        started = time.perf_counter()
+        training.fit(model, tokenizer, train, valid, settings, device, precision, folder)
+    seconds = time.perf_counter() - started
+    found = training.predict(model, tokenizer, dev, settings).argmax(1)
+    return {
+        "accuracy": float(np.mean([names[one] == label for one, label in zip(found, labels, strict=True)])),
+        "seconds": round(seconds, 1),
+    }
+
+
+def cells(name, count, seeds, folder, threads):
+    """Yields (form, seed, figures) of a task, from WORK where they are there."""
+    values = tasks.whole(name, "similarity")
+    values = values.model_copy(update={"runtime": values.runtime.model_copy(update={"threads": threads})})
+    models.use_threads(threads)
+    zones = tasks.read_zones(name, folder, tasks.wording().zones, values.sample.seed, max(count, DEV_TEXTS))
+    (dev, labels), (pool, _) = zones["dev"], zones["pool"]
+    dev, labels, pool = dev[:DEV_TEXTS], labels[:DEV_TEXTS], pool[:count]
+    base, path = tasks.model_of(values.fetch.teacher), None
+    with tempfile.TemporaryDirectory(dir=tasks.WORK) as own:
+        for seed in seeds:
+            for number, form in enumerate(FORMS):
+                kept = tasks.WORK / "results" / f"training-{name}-{len(pool)}-{seed}-{number}.json"
+                if not kept.exists():
+                    path = path or lesson(name, values, pool, Path(own))
+                    write_json(kept, trained(values, base, path, seed, form, dev, labels))
+                yield (
+                    form,
+                    seed,
+                    json.loads(kept.read_text(encoding="utf-8")) | {"texts": len(pool), "dev": len(dev)},
+                )
+
+
+def page(rows):
+    """The table: for each form the mean accuracy of each task, its standard deviation, and the mean of the tasks."""
+    names = list(dict.fromkeys(row["task"] for row in rows))
+    lines = [f"| form | {' | '.join(names)} | mean |", f"|---{'|---' * len(names)}|---|"]
+    for form in FORMS:
+        means, cells = [], []
+        for name in names:
+            found = [row["accuracy"] for row in rows if (row["form"], row["task"]) == (form, name)]
+            means.append(np.mean(found))
+            cells.append(f"{np.mean(found):.3f} ± {np.std(found, ddof=1) if len(found) > 1 else 0:.3f}")
+        lines.append(f"| {form} | {' | '.join(cells)} | {np.mean(means):.3f} |")
+    return "\n".join(lines)
+
+
+def write_page(rows):
+    texts = ", ".join(f"{row['task']} {row['texts']}" for row in {row["task"]: row for row in rows}.values())
+    dev = ", ".join(f"{row['task']} {row['dev']}" for row in {row["task"]: row for row in rows}.values())
+    seeds = sorted({row["seed"] for row in rows})
+    head = PAGE.read_text(encoding="utf-8").split("<!-- table -->")[0]
+    PAGE.write_text(
+        f"{head}<!-- table -->\n{page(rows)}\n\nTexts to learn from: {texts}. Texts of dev: {dev}. "
+        f"Mean and standard deviation over {len(seeds)} seeds.\n<!-- /table -->\n",
+        encoding="utf-8",
+    )
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), metavar="NAME")
+    parser.add_argument("--texts", type=int, default=1000, help="to learn from, of each task")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3], metavar="N")
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args(argv)
+    rows = []
+    for name in args.tasks:
+        for form, seed, found in cells(name, args.texts, args.seeds, tasks.WORK, args.threads):
+            rows.append({"task": name, "form": form, "seed": seed, **found})
+            say(f"{name}, seed {seed}, {form}: {found['accuracy']:.3f} in {found['seconds']:.0f} s")
+    write_json(JSON, rows)
+    write_page(json.loads(JSON.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+    run(main)
