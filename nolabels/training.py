@@ -186,8 +186,8 @@ def make_trainer():
             self.settings = settings
 
         def _get_train_sampler(self, train_dataset=None):
-            table = self.train_dataset if train_dataset is None else train_dataset
-            return LengthBatches(table["length"], self.args.train_batch_size, self.settings.seed)
+            # the dataset that comes as an argument has lost the columns that the model does not take
+            return LengthBatches(self.train_dataset["length"], self.args.train_batch_size, self.settings.seed)
 
         def create_optimizer(self, model=None):
             if self.optimizer is None:

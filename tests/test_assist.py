@@ -1,12 +1,16 @@
 """The assistant: cross-fitting, and what the student learns from."""
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import yaml
 
 from nolabels import params, tables
+from nolabels.stage import UserError
 from nolabels.texts import text_id
 from stages import assist
 
@@ -83,3 +87,76 @@ def test_what_the_student_learns_from():
         "negative"
     ]
     assert set(given["weight"].to_pylist()) == {1.0}
+
+
+LARGE = {
+    "folds": 2,
+    "targets": "soft",
+    "seed": 1,
+    "epochs": 1,
+    "learning_rate": 1e-4,
+    "batch_size": 16,
+    "warmup": 0.1,
+    "weight_decay": 0.01,
+    "max_tokens": 32,
+    "precision": "float32",
+}
+
+
+@pytest.mark.slow
+def test_an_assistant_in_the_pipeline(project, index):
+    with project.params() as values:
+        values["fetch"]["assistant"] = index["tiny_base_two"]
+        values["sample"]["more"] = 40
+        values["assist"] = {"large": LARGE}
+        values["train"]["labels"] = "assistant"
+    ran = project.repro()
+    assert {"fetch_base@large", "assist@large", "train", "evaluate@dev", "evaluate@test"} <= set(ran)
+    assert not {"score@pool", "score@test", "fetch@teacher", "fetch@base"} & set(
+        ran
+    )  # the teacher is not asked again
+    learned = tables.read_table(project.root / "data/assistant_train.parquet")
+    further = tables.read_table(project.root / "data/more.parquet")["id"].to_pylist()
+    assert len(further) == 40 and learned["id"].to_pylist()[-40:] == further
+    assert set(learned["source"].to_pylist()) == {"assistant"}
+    pool = tables.read_table(project.root / "data/pool.parquet")["id"].to_pylist()
+    assert learned["id"].to_pylist()[:-40] == pool
+    for part in ("dev", "test"):
+        found = json.loads(project.read(f"metrics/{part}.json"))
+        assert {"teacher", "assistant", "student", "onnx"} <= set(found) and "assistant" in found["size"]
+    page = project.read("reports/index.html").decode()
+    assert "an <em>assistant</em> (tiny_base_two==1.0)" in page
+    assert project.repro() == []
+    # without it the student learns from the teacher again, and what ran before is restored
+    with project.params() as values:
+        values["assist"], values["sample"]["more"], values["train"]["labels"] = {}, 0, "teacher"
+    assert "assist@large" not in project.dvc("stage", "list")
+    project.repro()
+    assert "assistant" not in json.loads(project.read("metrics/dev.json"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"train": {"labels": "assistant"}},
+            r"train.labels: must be teacher where assist is {}, found assistant",
+        ),
+        (
+            {"assist": {"large": LARGE}},
+            r"train.labels: must be assistant where assist names one, found teacher",
+        ),
+        (
+            {"assist": {"large": LARGE}, "train": {"labels": "assistant"}},
+            r"fetch.assistant: is missing; it is the model that assist fine-tunes",
+        ),
+        ({"sample": {"more": 5}}, r"sample.more: must be 0 where assist is {}, .* found 5"),
+        ({"assist": {"large": LARGE | {"folds": 1}}}, r"assist.large.folds: .* 2, found 1"),
+    ],
+)
+def test_parameters_of_an_assistant(change, message):
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    for section, keys in change.items():
+        values[section] |= keys
+    with pytest.raises(UserError, match=message):
+        params.check(values, Path("params.yaml"))
