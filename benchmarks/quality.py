@@ -214,7 +214,7 @@ def student(texts, wanted, parts, settings, values):
     transformers.set_seed(settings.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     model = train.load_base("models/base", values.task, device)
-    labels = np.column_stack([wanted, np.ones(len(wanted))]).astype(np.float32).tolist()
+    labels = wanted.astype(np.float32).tolist()
     given = {"input_ids": train.encode(tokenizer, texts.tolist(), settings.max_tokens), "labels": labels}
     given, nothing = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     started = time.perf_counter()
@@ -230,8 +230,7 @@ def tfidf(texts, wanted, parts, values):
     started = time.perf_counter()
     answers = decide(wanted, values.task)
     found = {
-        part: fit_predict(texts.tolist(), answers, np.ones(len(texts)), some.tolist(), values.task)
-        for part, some in parts.items()
+        part: fit_predict(texts.tolist(), answers, some.tolist(), values.task) for part, some in parts.items()
     }
     return found, time.perf_counter() - started
 

@@ -384,7 +384,7 @@ def training(repeats):
     given = {"input_ids": train.encode(tokenizer, texts, settings.max_tokens), "labels": wanted.tolist()}
     given, none = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)
-    answers = Dataset.from_dict({**padded, "labels": wanted[:, :-1].argmax(1).tolist()})
+    answers = Dataset.from_dict({**padded, "labels": wanted.argmax(1).tolist()})
     precision = models.pick_precision(settings.precision, "cpu")
 
     def ours():

@@ -60,7 +60,7 @@ def lesson(name, values, pool, folder):
         "split": ["train"] * len(pool),
         "probabilities": fixed(given, np.float32),
         "labels": to_column(decide(given, task), task.labels),
-        "weight": np.ones(len(pool), np.float32),
+        "learn": np.ones(len(pool), bool),
         "source": ["teacher"] * len(pool),
     }
     write_table(path, pa.table(columns, schema=train_schema(len(task.labels))), classes=task.labels)

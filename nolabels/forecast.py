@@ -67,7 +67,7 @@ def text_agreement(texts, answers, task):
     found = np.zeros(answers.shape, bool)
     for part in np.array_split(places, min(FOLDS, len(texts))):
         rest = np.setdiff1d(places, part)
-        given = [texts[row] for row in rest], answers[rest], np.ones(len(rest)), [texts[row] for row in part]
+        given = [texts[row] for row in rest], answers[rest], [texts[row] for row in part]
         found[part] = decide(fit_predict(*given, task), task)
     return kappa(found, answers)
 

@@ -48,7 +48,7 @@ def train_schema(classes):
             ("split", pa.string()),
             ("probabilities", pa.list_(pa.float32(), classes)),
             ("labels", pa.list_(pa.string())),
-            ("weight", pa.float32()),
+            ("learn", pa.bool_()),
             ("source", pa.string()),
         ]
     )

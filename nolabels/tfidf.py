@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def fit_predict(texts, answers, weight, test_texts, task):
+def fit_predict(texts, answers, test_texts, task):
     """N x K probabilities of the test texts; a class without a text to learn from gets 0.
 
     answers: M x K bool; with several labels per text, one model for each class.
@@ -19,7 +19,7 @@ def fit_predict(texts, answers, weight, test_texts, task):
         if len(set(wanted)) == 1:
             into[:, wanted[0]] = 1
         else:
-            model = LogisticRegression(max_iter=1000).fit(known, wanted, sample_weight=weight)
+            model = LogisticRegression(max_iter=1000).fit(known, wanted)
             into[:, model.classes_] = model.predict_proba(unseen)
 
     if not task.multi_label:

@@ -28,27 +28,25 @@ GROUP_BATCHES = 50  # batches whose texts are sorted by length together, as in t
 
 
 def targets(table, names, kind):
-    """N x (K + 1): how much of each class to learn, and last the text's weight.
+    """N x K float32: how much of each class to learn.
 
     hard: 1 for a label; soft: the probabilities, of which the teacher's doubt is a part (Hinton,
     Vinyals and Dean 2015, "Distilling the Knowledge in a Neural Network").
     """
     wanted = matrix(table["probabilities"]) if kind == "soft" else from_column(table["labels"], names)
-    return np.column_stack([wanted, table["weight"].to_numpy()]).astype(np.float32)
+    return wanted.astype(np.float32)
 
 
 def cross_entropy(outputs, labels, num_items_in_batch=None):
-    """Mean over the texts of - weight * sum_k target_k log p_k; labels as `targets` gives them."""
-    losses = -(labels[:, :-1] * outputs.logits.float().log_softmax(-1)).sum(-1)
-    return (losses * labels[:, -1]).mean()
+    """Mean over the texts of - sum_k target_k log p_k; labels as `targets` gives them."""
+    return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
 
 
 def binary_cross_entropy(outputs, labels, num_items_in_batch=None):
     """The same with each class judged by itself, the mean over the classes."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    losses = binary_cross_entropy_with_logits(outputs.logits.float(), labels[:, :-1], reduction="none")
-    return (losses.mean(-1) * labels[:, -1]).mean()
+    return binary_cross_entropy_with_logits(outputs.logits.float(), labels)
 
 
 def encode(tokenizer, texts, max_tokens):
@@ -58,7 +56,7 @@ def encode(tokenizer, texts, max_tokens):
 
 
 def lesson(path, split, tokenizer, names, settings, folder):
-    """The weighted texts of a split as a Dataset of input_ids, labels (see `targets`) and length.
+    """The texts to learn from of a split as a Dataset of input_ids, labels (see `targets`) and length.
 
     path: a Parquet file with the columns of `tables.train_schema`. It is read in blocks and mapped from files in
     `folder`, so that ten million texts need no memory.
@@ -66,14 +64,14 @@ def lesson(path, split, tokenizer, names, settings, folder):
     import datasets
     import pyarrow.dataset as pads
 
-    wanted_rows = (pads.field("split") == split) & (pads.field("weight") > 0)
+    wanted_rows = (pads.field("split") == split) & pads.field("learn")
     if not pads.dataset(path).count_rows(filter=wanted_rows):  # from_parquet fails on no rows
         return datasets.Dataset.from_dict({"input_ids": [], "labels": [], "length": []})
     datasets.disable_progress_bars()
     try:
         table = datasets.Dataset.from_parquet(
             str(path),
-            columns=["text", "labels", "probabilities", "weight", "split"],
+            columns=["text", "labels", "probabilities", "learn", "split"],
             filters=wanted_rows,
             cache_dir=str(Path(folder, split)),
         )

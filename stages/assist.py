@@ -86,7 +86,7 @@ def cross_fit(table, unseen, base, values, settings):
 
 def is_learned(table):
     """Which rows a model learns from: N bool."""
-    return is_in_split(table, "train") & (table["weight"].to_numpy() > 0)
+    return is_in_split(table, "train") & table["learn"].to_numpy(zero_copy_only=False)
 
 
 def assisted(table, more, found, more_found, task):
@@ -109,7 +109,7 @@ def assisted(table, more, found, more_found, task):
         "split": pa.array(table["split"].to_pylist() + ["train"] * len(more), pa.string()),
         "probabilities": fixed(probabilities, np.float32),
         "labels": to_column(answers, names),
-        "weight": pa.array(np.ones(len(ids), np.float32)),
+        "learn": pa.array(np.ones(len(ids), bool)),
         "source": pa.array(np.where(np.append(person, np.zeros(len(more), bool)), "person", "assistant")),
     }
     return pa.table(columns, schema=train_schema(len(names)))

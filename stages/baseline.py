@@ -30,12 +30,11 @@ def main(argv=None):
     names = task.labels
 
     table = read_table(args.table)
-    table = table.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))[:TEXTS]
+    table = table.filter(pc.field("learn") & (pc.field("split") == "train"))[:TEXTS]
     unseen = [read_table(path, ["id", "text"]) for path in (args.dev, args.test)]
     predicted = fit_predict(
         table["text"].to_pylist(),
         from_column(table["labels"], names),
-        table["weight"].to_numpy(),
         [text for part in unseen for text in part["text"].to_pylist()],
         task,
     )

@@ -265,8 +265,8 @@ def main(argv=None):
         "confidence": charts.confidence(read_csv(plots / "confidence.csv"), ["teacher", "student"]),
         "training": charts.training(read_csv(args.curve)),
     }
-    learned = read_table(args.train, ["split", "weight", "source"])
-    learned = learned.filter((pc.field("weight") > 0) & (pc.field("split") == "train"))
+    learned = read_table(args.train, ["split", "learn", "source"])
+    learned = learned.filter(pc.field("learn") & (pc.field("split") == "train"))
     sources = learned["source"].to_pylist()
     # of teacher or student, the student's most confident first; looking at those of dev leaves the test unseen
     mistakes_of = "dev" if dev["n"] else "test"

@@ -47,11 +47,11 @@ def main(argv=None):
     margin = margins(probabilities, task)
     answers = from_column(labeled["labels"], names)
     train = is_in_split(pool, "train")
-    weight = surest(answers, margin, train, select.coverage) | is_in_split(pool, "valid")
+    learn = surest(answers, margin, train, select.coverage) | is_in_split(pool, "valid")
     person = np.zeros(len(pool), bool)
     corrected = pc.index_in(pa.array(list(corrections), pa.string()), value_set=pool["id"]).to_pylist()
     for row, given in zip(corrected, corrections.values(), strict=True):
-        person[row] = weight[row] = True
+        person[row] = learn[row] = True
         answers[row] = probabilities[row] = [name in given for name in names]
     columns = {
         "id": pool["id"],
@@ -59,7 +59,7 @@ def main(argv=None):
         "split": pool["split"],
         "probabilities": fixed(probabilities, np.float32),
         "labels": to_column(answers, names),
-        "weight": pa.array(weight.astype(np.float32)),
+        "learn": pa.array(learn),
         "source": pa.array(np.where(person, "person", "teacher")),
     }
     write_table(args.train, pa.table(columns, schema=train_schema(len(names))), classes=names)
@@ -79,7 +79,7 @@ def main(argv=None):
     # they stand in draw order already, so the first ones are a random part
     for path, texts in ((args.review_dev, dev), (args.review_test, test)):
         write_review(path, texts.slice(0, select.review).to_pylist(), ["id", "text"])
-    learned = int(weight[train].sum())
+    learned = int(learn[train].sum())
     say(
         f"select: {learned} texts to learn from, {int(person.sum())} of all answered by a person; {len(unsure)} to review"
     )

@@ -27,7 +27,7 @@ def lesson(count):
         "split": ["valid" if number % 5 == 0 else "train" for number in range(count)],
         "probabilities": tables.fixed(np.stack([1 - sure, sure], 1), np.float32),
         "labels": [[NAMES[int(one > 0.5)]] for one in sure],
-        "weight": np.where(np.arange(count) % 7, 1, 0).astype(np.float32),
+        "learn": np.arange(count) % 7 > 0,
         "source": ["person" if number == 3 else "teacher" for number in range(count)],
     }
     return pa.table(columns, schema=tables.train_schema(2))
@@ -86,7 +86,7 @@ def test_what_the_student_learns_from():
     assert given["labels"].to_pylist()[4:6] == [["positive"]] * 2 and given["labels"][20].as_py() == [
         "negative"
     ]
-    assert set(given["weight"].to_pylist()) == {1.0}
+    assert set(given["learn"].to_pylist()) == {True}
 
 
 LARGE = {

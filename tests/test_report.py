@@ -86,7 +86,7 @@ def write(values, gold=True, names=("negative", "positive")):
         "split": ["train"] * 16 + ["valid"] * 4,
         "probabilities": tables.fixed(answers, np.float32),
         "labels": labels,
-        "weight": pa.array([1.0] * 20, pa.float32()),
+        "learn": [True] * 20,
         "source": ["teacher"] * 19 + ["person"],
     }
     tables.write_table(

@@ -145,7 +145,7 @@ def test_select_takes_a_person_s_answer(folder):
         file.write(f"{text_id(wrong)},,negative\n,{TEXTS[8].upper()},positive\n{text_id(TEXTS[9])},,\n")
     rows = {row["text"]: row for row in run_select()}
     assert rows[wrong]["labels"] == ["negative"] and rows[wrong]["source"] == "person"
-    assert rows[wrong]["probabilities"] == [1.0, 0.0] and rows[wrong]["weight"] == 1
+    assert rows[wrong]["probabilities"] == [1.0, 0.0] and rows[wrong]["learn"] is True
     assert rows[TEXTS[8]]["labels"] == ["positive"] and rows[TEXTS[8]]["source"] == "person"
     assert rows[TEXTS[9]]["source"] == "teacher"
     assert wrong not in Path("review.csv").read_text(encoding="utf-8")
@@ -370,7 +370,7 @@ def test_an_answer_in_the_wrong_file_is_refused_with_its_line(folder, file, text
 def test_baseline(answers, expected):
     texts = [("awful boring film", "lovely warm film")[answer] for answer in answers]
     task = params.load("params.yaml").task
-    found = tfidf.fit_predict(texts, one_hot(answers, 3), [1.0] * 12, ["so boring", "so lovely"], task)
+    found = tfidf.fit_predict(texts, one_hot(answers, 3), ["so boring", "so lovely"], task)
     assert found.shape == (2, 3) and found.argmax(1).tolist() == expected
     np.testing.assert_allclose(found.sum(1), 1)
 
@@ -380,7 +380,7 @@ def test_baseline_with_several_labels_per_text(folder):
     texts = ["good plot", "bad sound", "good plot bad sound", "nothing said"] * 3
     answers = np.array([[0, 1], [1, 0], [1, 1], [0, 0]] * 3, bool)
     task = params.load("params.yaml").task
-    found = tfidf.fit_predict(texts, answers, [1.0] * 12, ["bad bad", "good good", "good bad"], task)
+    found = tfidf.fit_predict(texts, answers, ["bad bad", "good good", "good bad"], task)
     assert (found[:, 0] > found[1, 0])[[0, 2]].all() and (found[:, 1] > found[0, 1])[[1, 2]].all()
 
 
@@ -413,7 +413,7 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
 
     train = tables.read_table("train.parquet")
     hard = training.targets(train, NAMES, "hard")
-    assert hard.shape == (20, 3) and hard[6].tolist() == [1, 1, 1] and hard[7].tolist() == [0, 0, 1]
+    assert hard.shape == (20, 2) and hard[6].tolist() == [1, 1] and hard[7].tolist() == [0, 0]
 
     given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]]}
     given |= {"onnx": given["student"], "baseline": [[0]] * 4}

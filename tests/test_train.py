@@ -18,7 +18,7 @@ NAMES = ["negative", "positive"]
 
 
 def write_lesson(path, count):
-    """A table as `select` leaves it: every fourth text is of the valid split, every fifth has no weight."""
+    """A table as `select` leaves it: every fourth text is of the valid split, every fifth is not to be learned."""
     sure = np.linspace(0.02, 0.98, count)
     columns = {
         "id": [f"{number:032x}" for number in range(count)],
@@ -26,7 +26,7 @@ def write_lesson(path, count):
         "split": ["train" if number % 4 else "valid" for number in range(count)],
         "probabilities": tables.fixed(np.stack([1 - sure, sure], 1), np.float32),
         "labels": [[NAMES[int(one > 0.5)]] for one in sure],
-        "weight": np.where(np.arange(count) % 5, 1, 0).astype(np.float32),
+        "learn": np.arange(count) % 5 > 0,
         "source": ["teacher"] * count,
     }
     tables.write_table(path, pa.table(columns, schema=tables.train_schema(2)), classes=NAMES)
