@@ -85,6 +85,10 @@ def pick_device(wanted):
         return "mps" if torch.backends.mps.is_available() else "cpu"
     if wanted.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"params.yaml: runtime.device: must be there, found {wanted!r} but no CUDA device")
+    if wanted.startswith("cuda:") and int(wanted[5:]) >= torch.cuda.device_count():
+        raise UserError(
+            f"params.yaml: runtime.device: must be below cuda:{torch.cuda.device_count()}, found {wanted!r}"
+        )
     return wanted
 
 

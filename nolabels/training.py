@@ -12,6 +12,7 @@ from the Trainer's defaults in two points, whose gains stand in benchmarks/quali
 import errno
 import os
 import sys
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +161,30 @@ def shuffled_batches(lengths, batch_size, draw):
     return np.concatenate([batches.reshape(-1), order[whole:]])
 
 
+def make_arguments(device):
+    """The Trainer's arguments for one device of a process, a torch device name.
+
+    Left to itself the Trainer takes every GPU into DataParallel, which makes a step several times `batch_size`, and
+    begins with the first one. Where accelerate or torchrun started several processes each keeps the GPU it was given.
+    """
+    import torch
+    import transformers
+
+    class Arguments(transformers.TrainingArguments):
+        @cached_property
+        def _setup_devices(self):
+            found = super()._setup_devices
+            several = self.parallel_mode == transformers.training_args.ParallelMode.DISTRIBUTED
+            if several or not device.startswith("cuda"):
+                return found
+            self._n_gpu = 1
+            chosen = torch.device(device if ":" in device else "cuda:0")
+            torch.cuda.set_device(chosen)
+            return chosen
+
+    return Arguments
+
+
 def make_trainer():
     """The Trainer with the two differences that the head of this module names."""
     import torch
@@ -206,7 +231,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder, cal
     """
     import transformers
 
-    arguments = transformers.TrainingArguments(
+    arguments = make_arguments(device)(
         output_dir=folder,
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,

@@ -7,7 +7,8 @@ import pytest
 import torch
 import transformers
 
-from nolabels import params, training
+from nolabels import models, params, training
+from nolabels.stage import UserError
 from tests import tiny
 
 
@@ -78,3 +79,49 @@ def test_the_head_of_a_finished_classifier_is_made_anew(tmp_path, capsys, labels
 def test_a_base_without_a_head_is_not_told(tmp_path, capsys):
     training.load_base(tiny.base_model(tmp_path), params.load().task, "cpu")
     assert capsys.readouterr().out == ""
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine that says it has two GPUs; the list of those that were made the current one."""
+    import accelerate
+
+    current = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    yield current
+    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.mark.parametrize(("device", "chosen"), [("cuda:1", "cuda:1"), ("cuda", "cuda:0")])
+def test_one_process_trains_on_the_gpu_that_was_asked_for(tmp_path, two_gpus, device, chosen):
+    given = training.make_arguments(device)(output_dir=tmp_path, per_device_train_batch_size=16)
+    assert given.device == torch.device(chosen) and two_gpus[-1] == torch.device(chosen)
+    # with 2 the Trainer would wrap the model into DataParallel, and a step would be 32 texts
+    assert given.n_gpu == 1 and given.train_batch_size == 16
+
+
+def test_training_asks_for_its_own_device(tmp_path, two_gpus, monkeypatch):
+    """What `fit` hands to the Trainer, up to the moment in which it would need a real GPU."""
+    seen = []
+
+    def stop(**kwargs):
+        seen.append(kwargs["args"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "make_trainer", lambda: stop)
+    model = training.load_base(tiny.base_model(tmp_path / "base"), params.load().task, "cpu")
+    table, settings = [{}] * 40, params.load().train
+    with pytest.raises(KeyboardInterrupt):
+        training.fit(model, object(), table, [], settings, "cuda:1", "float32", tmp_path, callbacks=())
+    (given,) = seen
+    assert given.device == torch.device("cuda:1") and given.n_gpu == 1
+    assert given.train_batch_size == settings.batch_size
+    assert given.warmup_steps == round(settings.warmup * -(-40 // settings.batch_size) * settings.epochs)
+
+
+def test_a_gpu_that_is_not_there_ends_in_one_line(two_gpus):
+    assert models.pick_device("cuda:1") == "cuda:1"
+    with pytest.raises(UserError, match=r"runtime\.device: must be below cuda:2, found 'cuda:2'"):
+        models.pick_device("cuda:2")
