@@ -302,7 +302,8 @@ def difference(name, kind):
         "fetch": fetch,
         "sample": sample,
         "score": {"kind": kind, "templates": [template]},
-        "report": {"show_texts": False},  # most of the licences do not allow to hand texts on
+        # most of the licences do not allow to hand texts on
+        "report": {"show_texts": False, "license": None, "language": None},
     }
 
 

@@ -152,12 +152,13 @@ def load(folder, head, *, device, precision):
     return model.to(device).eval(), tokenizer
 
 
-def save(model, tokenizer, folder):
-    """A model folder (safetensors) that `load` reads, whole or not at all."""
+def save(model, tokenizer, folder, card):
+    """A model folder (safetensors) that `load` reads, whole or not at all; card: its README.md."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
     tokenizer.save_pretrained(partial)
+    (partial / "README.md").write_text(card, encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 

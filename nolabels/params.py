@@ -458,6 +458,13 @@ class Export(Section):
 class Report(Section):
     show_texts: bool
     note: Text | None
+    license: like(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
+    language: (
+        Annotated[
+            list[like(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")], Field(min_length=1)
+        ]
+        | None
+    )
 
 
 class Served(Section):

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import yaml
 
 from nolabels import charts, params, speed
+from nolabels.card import fields, named
 from nolabels.spelling import NONE, SEPARATOR
 from nolabels.stage import arguments, run, say
 from nolabels.tables import about, read_table
@@ -47,13 +48,6 @@ def read_csv(path):
 def read_text_rows(path):
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def named(asset):
-    """An asset of `fetch` in a few words."""
-    place = next(getattr(asset, key) for key in ("package", "hub", "endpoint", "own") if hasattr(asset, key))
-    more = getattr(asset, "revision", None) or getattr(asset, "model", None)
-    return f"{place}, {more}" if more else str(place)
 
 
 def model_rows(metrics):
@@ -284,6 +278,8 @@ def main(argv=None):
         + foretold(forecast, metrics),
         "split": name,
         "note": values.report.note,
+        "license": values.report.license,
+        "fields": fields("onnxruntime", values.report, values.fetch, test.get("onnx"), test["n"]),
         "warning": forecast["warnings"],
         "classes": names,
         "multi_label": task.multi_label,

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from nolabels import models, params, speed
+from nolabels.card import of_student
 from nolabels.labels import decide, to_column
 from nolabels.stage import arguments, run, say
 from nolabels.tables import read_table, write_predictions
@@ -100,7 +101,8 @@ def main(argv=None):
     if rank:
         return  # the first process writes what all have learned
 
-    models.save(model, tokenizer, args.student)
+    made = {**versions, "precision": precision}
+    models.save(model, tokenizer, args.student, of_student(task, settings, texts, made))
     write_curve(args.curve, log)
     facts = {
         "kind": "student",

@@ -41,7 +41,10 @@ def test_the_default_in_small(tmp_path, index):
     assert metrics["teacher"]["accuracy"] >= 0.72
     assert metrics["size"]["teacher"]["parameters"] == 134_515_008
 
+    from huggingface_hub import ModelCard
     from transformers import pipeline
+
+    assert ModelCard.load(project.root / "models/student/README.md").data.library_name == "transformers"
 
     ask = pipeline("text-classification", model=str(project.root / "models/student"), device="cpu")
     answers = ask(["A warm, funny, engaging film.", "Dull and far too long."], top_k=None)

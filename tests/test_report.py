@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
-from nolabels import charts, params, tables
+from nolabels import card, charts, params, tables
 from nolabels.labels import one_hot, to_column
 from stages import report
 
@@ -147,7 +148,7 @@ def make():
 
 
 def test_the_page_holds_all_it_needs(folder):
-    page, (text, short, card) = make()
+    page, (text, short, model_card) = make()
     assert len(text.encode()) < 2e6
     for tag, attributes in page.tags:
         assert tag not in {"img", "iframe", "link", "object", "embed"}
@@ -165,8 +166,31 @@ def test_the_page_holds_all_it_needs(folder):
     assert said in text and said in short
     assert "<p>On the dev texts.</p>" in text
     assert "of people, on dev" in text and "of people, on test" not in text
-    assert "onnxruntime 1.2.3" in card and "torch 1.2.3" in text
-    assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in card
+    assert "onnxruntime 1.2.3" in model_card and "torch 1.2.3" in text
+    assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in model_card
+
+
+def test_the_card_s_fields_hold_the_figure_of_the_test_alone(folder):
+    make()
+    found = ModelCard.load("card.md")
+    assert [one.metric_value for one in found.data.eval_results] == [0.8, 0.8]
+    assert "Of this model, as its makers say: apache-2.0." in found.content
+    tables.write_json("metrics/test.json", metrics(gold=False))  # the card then leads with dev
+    make()
+    found = ModelCard.load("card.md")
+    assert "on 20 dev texts" in found.content and found.data.eval_results is None
+    folder["report"]["license"] = None
+    write(folder)
+    make()
+    assert "as its makers say" not in Path("card.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+def test_the_card_speaks_of_8_bits_where_there_are_8(folder, precision):
+    folder["export"]["precision"] = precision
+    write(folder)
+    _, (*_, model_card) = make()
+    assert ("8-bit" in model_card) == (precision == "int8")
 
 
 def test_equal_inputs_give_equal_bytes(folder):
@@ -194,21 +218,21 @@ def test_no_text_is_shown_where_none_may_be(folder):
 
 def test_without_gold_the_page_says_that_nothing_is_known(folder):
     write(folder, gold=False)
-    _, (text, short, card) = make()
+    _, (text, short, model_card) = make()
     for page in (text, short):
         assert "unknown: nobody has answered test or dev texts" in page
-    assert "Unknown: there were no answers of people to measure it on." in card
+    assert "Unknown: there were no answers of people to measure it on." in model_card
     assert "accuracy on the rest" not in text
 
 
 def test_answers_to_dev_alone_are_told_as_such(folder):
     tables.write_json("metrics/test.json", metrics(gold=False))
-    _, (text, short, card) = make()
+    _, (text, short, model_card) = make()
     for page in (text, short):
         assert "answers 65.0% of the dev texts correctly" in page
         assert "by which settings are chosen" not in page
     assert "on 20 dev texts that people had answered" in " ".join(text.split())
-    assert "on 20 dev texts" in card and "of people, on dev" in text
+    assert "on 20 dev texts" in model_card and "of people, on dev" in text
 
 
 def test_a_split_without_texts_leaves_no_gap(folder):
@@ -261,9 +285,9 @@ def test_the_verdict(gold, difference, p_value, said):
 
 
 def test_a_forecast_is_held_against_what_came(folder):
-    _, (text, short, card) = make()
+    _, (text, short, model_card) = make()
     assert "the student was expected at 82.0% (70.0% to 90.0%), 27.0 points too high." in text
-    assert not any("not to be trusted" in page for page in (text, short, card))
+    assert not any("not to be trusted" in page for page in (text, short, model_card))
     tables.write_json("metrics/forecast.json", foretold("the templates contradict each other"))
     for page in make()[1]:
         assert "not to be trusted:" in page and "the templates contradict each other." in page
@@ -286,13 +310,11 @@ def test_every_kind_of_asset_has_a_name():
         "files": {},
     }
     hub = {"hub": "a/b", "revision": "main", "weights": "safetensors", "files": {}}
-    assert report.named(params.Package(package="a==1.0", files={}, **part)) == "a==1.0"
-    assert report.named(params.Parts(**parts)) == "a-0==1.0 and 2 more"
-    assert report.named(params.HubModel(**hub)) == "a/b, main"
-    assert (
-        report.named(params.Endpoint(endpoint="http://127.0.0.1/v1", model="m")) == "http://127.0.0.1/v1, m"
-    )
-    assert report.named(params.Own(own="half")) == "half"
+    assert card.named(params.Package(package="a==1.0", files={}, **part)) == "a==1.0"
+    assert card.named(params.Parts(**parts)) == "a-0==1.0 and 2 more"
+    assert card.named(params.HubModel(**hub)) == "a/b, main"
+    assert card.named(params.Endpoint(endpoint="http://127.0.0.1/v1", model="m")) == "http://127.0.0.1/v1, m"
+    assert card.named(params.Own(own="half")) == "half"
 
 
 def test_a_chart_takes_the_page_s_colours():

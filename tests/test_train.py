@@ -80,9 +80,10 @@ def test_a_student_keeps_no_weight_that_it_does_not_read(tmp_path, family):
     base.save_pretrained(tmp_path / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "nli")
     model = training.load_base(tmp_path / "base", params.load().task, "cpu")
-    models.save(model, tokenizer, tmp_path / "student")
+    models.save(model, tokenizer, tmp_path / "student", "a card")
     model(**tokenizer(["A warm film."], return_tensors="pt")).logits[0, 0].backward()
     read = {name for name, weight in model.named_parameters() if weight.grad is not None}
+    assert (tmp_path / "student/README.md").read_text() == "a card"
     kept = safetensors.torch.load_file(tmp_path / "student/model.safetensors")
     assert set(kept) == read
     assert {weight.dtype for weight in kept.values()} == {torch.float32}
