@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from nolabels import engines, models, params, teachers
+from nolabels.speed import processor
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.tables import TEXTS, read_table, write_json, write_table
 
@@ -525,11 +526,6 @@ def workers(repeats):
 PARTS = {
     part.__name__: part for part in (likelihood, entailment, linear, training, student, classify, workers)
 }
-
-
-def processor():
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "unknown")
 
 
 def page(rows):

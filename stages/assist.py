@@ -147,7 +147,8 @@ def main(argv=None):
         given = others[part]
         labels = to_column(decide(given, task), names)
         write_predictions(path, answers["id"], given, labels, names, model=facts)
-    speed.record("assist", int(is_learned(table).sum()), seconds)
+    device = models.pick_device(values.runtime.device)
+    speed.record("assist", int(is_learned(table).sum()), seconds, device)
     say(
         f"assist: {len(table)} pool texts and {len(more)} further ones labeled by {settings.folds} models in {seconds:.0f} s"
     )

@@ -91,7 +91,7 @@ def main(argv=None):
             getattr(args, f"onnx_{part}"), texts["id"], found, column, model.classes, model=known
         )
         same += [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
-    speed.record("export", len(same), seconds)
+    speed.record("export", len(same), seconds, "cpu")
     agreement = sum(same) / len(same)
     write_json(args.metrics, {"agreement": agreement, "megabytes": size})
     say(

@@ -173,18 +173,16 @@ def confusion(who, rows, names):
     }
 
 
-def speeds(found):
-    """Rates of metrics/speed.json in words; found: that file, or {}."""
-    lines = []
-    if "score_pool" in found:
-        lines.append(
-            f"The teacher read {found['score_pool']['texts_per_second']:,.1f} texts a second, with all its templates."
-        )
-    if "train" in found:
-        lines.append(f"Training took {found['train']['seconds']:,.0f} seconds.")
-    if "export" in found:
-        lines.append(f"The student as ONNX read {found['export']['texts_per_second']:,.0f} texts a second.")
-    return lines
+def speeds():
+    """Rates of metrics/speed.json in words, with the day of each: it may be another run's."""
+    sayings = {
+        "score_pool": "The teacher read {texts_per_second:,.1f} texts a second, with all its templates",
+        "train": "Training took {seconds:,.0f} seconds",
+        "export": "The student as ONNX read {texts_per_second:,.0f} texts a second",
+    }
+    found = [(saying, speed.measured(name)) for name, saying in sayings.items()]
+    when = " (measured on {measured}, {on})."
+    return [f"{saying}{when}".format(**entry) for saying, entry in found if entry]
 
 
 def pages(context):
@@ -237,7 +235,6 @@ def main(argv=None):
     name = "dev" if dev["n"] and not test["n"] else "test"
     metrics, other = (dev, test) if name == "dev" else (test, dev)
     plots = getattr(args, f"plots_{name}")
-    timings = json.loads(speed.PATH.read_text(encoding="utf-8")) if speed.PATH.exists() else {}
     curves = {who: read_csv(plots / f"calibration_{who}.csv") for who in ("teacher", "student")}
     covered = read_csv(plots / "coverage.csv")
     rows = model_rows(metrics)
@@ -309,7 +306,7 @@ def main(argv=None):
         ]
         if metrics["n"]
         else [],
-        "speeds": speeds(timings),
+        "speeds": speeds(),
         "mistakes_of": mistakes_of,
         "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes.to_pylist()]
         if show

@@ -162,7 +162,7 @@ def main(argv=None):
             asked = questions(texts, score.templates, words, missing, size)
             seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes)
             engine.close()
-            speed.record(f"score_{name}", total / len(spelling), seconds, questions=total)
+            speed.record(f"score_{name}", total / len(spelling), seconds, device, questions=total)
             say(f"score: {name}: asked {total} questions in {clock(seconds)}, {total / seconds:.1f} a second")
             known = store.read(keys, spelling, words)
             if lost := sum(len(rows) for rows, _, _ in known.missing()):

@@ -115,7 +115,7 @@ def main(argv=None):
         found = predict(model, tokenizer, table["text"].to_pylist(), settings)
         write_predictions(path, table["id"], found, to_column(decide(found, task), names), names, model=facts)
     steps = log[-1]["step"]
-    speed.record("train", texts * settings.epochs, seconds, steps=steps)
+    speed.record("train", texts * settings.epochs, seconds, device, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
     unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
     say(

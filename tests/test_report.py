@@ -1,6 +1,7 @@
 """The page: what it says, that it holds all it needs, and that no text in it is more than text."""
 
 import re
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from nolabels import card, charts, params, tables
+from nolabels import card, charts, params, speed, tables
 from nolabels.labels import one_hot, to_column
 from stages import report
 
@@ -297,9 +298,15 @@ def test_a_forecast_is_held_against_what_came(folder):
 
 def test_timings_are_shown_where_there_are_some(folder):
     _, (without, *_) = make()
-    tables.write_json("metrics/speed.json", {"train": {"seconds": 91.5}})
+    speed.record("train", 100, 91.5, "cpu")
     _, (text, *_) = make()
-    assert "Training took 92 seconds." in text and "Speed" not in without
+    when = f"measured on {date.today().isoformat()}, {speed.processor()}"
+    assert f"Training took 92 seconds ({when})." in text and "Speed" not in without
+
+
+def test_timings_that_do_not_say_of_when_they_are_are_left_out(folder):
+    tables.write_json("metrics/speed.json", {"train": {"seconds": 91.5}})
+    assert "Speed" not in make()[1][0]
 
 
 def test_every_kind_of_asset_has_a_name():
