@@ -142,12 +142,17 @@ def main(argv=None):
     found, others = cross_fit(table, unseen, args.base, values, settings)
     seconds = time.perf_counter() - started
     write_table(args.out, assisted(table, more, found, others["more"], task), classes=names)
-    facts = {"kind": "assistant", "megabytes": models.megabytes(args.base), "versions": versions}
+    device = models.pick_device(values.runtime.device)
+    facts = {
+        "kind": "assistant",
+        "megabytes": models.megabytes(args.base),
+        "precision": models.pick_precision(settings.precision, device),
+        "versions": versions,
+    }
     for part, answers, path in (("dev", dev, args.dev_answers), ("test", test, args.test_answers)):
         given = others[part]
         labels = to_column(decide(given, task), names)
         write_predictions(path, answers["id"], given, labels, names, model=facts)
-    device = models.pick_device(values.runtime.device)
     speed.record("assist", int(is_learned(table).sum()), seconds, device)
     say(
         f"assist: {len(table)} pool texts and {len(more)} further ones labeled by {settings.folds} models in {seconds:.0f} s"

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import params
+from nolabels import models, params
 from nolabels.fitting import fit, read_pool, read_scores, untouched
 from nolabels.labels import certainty, decide, to_column
 from nolabels.stage import arguments, run, say
@@ -35,6 +35,22 @@ def count_long(path):
     """How many texts of a table of scores were longer than one reading (cut, or read in parts)."""
     table = read_table(path, ["id", "cut"])
     return len(table.filter(table["cut"])["id"].unique())
+
+
+def tell_precision(made, values):
+    """A line where scores are not in the arithmetic that `auto` means here, as they may be from DVC's cache.
+
+    made: {part: precision}. `score.precision` and the device are read for this line alone and change no result.
+    """
+    if values.score.kind == "endpoint" or values.score.precision != "auto":
+        return
+    here = models.pick_precision("auto", models.pick_device(values.runtime.device))
+    others = [f"{part} ({precision})" for part, precision in made.items() if precision != here]
+    if others:
+        say(
+            f"label: note: this machine would ask in {here}, and takes over scores made in another precision: "
+            f"{', '.join(others)}"
+        )
 
 
 def main(argv=None):
@@ -63,6 +79,10 @@ def main(argv=None):
     answers, confidence = decide(pool_p, task), certainty(pool_p, task)
 
     model = about(args.pool_scores)["model"]
+    parts = ("pool", "dev", "test")
+    tell_precision(
+        {part: about(getattr(args, f"{part}_scores"))["model"]["precision"] for part in parts}, values
+    )
     schema = labeled_schema(len(names))
     columns = {
         "id": pool["id"],
@@ -87,13 +107,14 @@ def main(argv=None):
     before, after = shares(decide(pool_raw[train], task), names), shares(answers[train], names)
     metrics = {
         "shares": {"before": before, "after": after},
+        "precision": model["precision"],  # of the arithmetic in which the pool was read
         "temperature": float(fitted.temperature.mean()),
         "confidence": {
             "before": float(certainty(pool_raw[train], task).mean()),
             "after": float(confidence[train].mean()),
         },
         # texts that were longer than score.max_tokens: cut, or read in parts, as score.long_text says
-        "cut": {part: count_long(getattr(args, f"{part}_scores")) for part in ("pool", "dev", "test")},
+        "cut": {part: count_long(getattr(args, f"{part}_scores")) for part in parts},
         "template_weight": {str(number + 1): float(weight) for number, weight in enumerate(fitted.weights)},
     }
     if values.label.prior == "estimated" and not task.multi_label:

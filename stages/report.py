@@ -185,6 +185,10 @@ def speeds():
     return [f"{saying}{when}".format(**entry) for saying, entry in found if entry]
 
 
+def arithmetic(precision):
+    return "the arithmetic that its server chose" if precision == "auto" else precision
+
+
 def pages(context):
     """{name: text} of the three pages."""
     import jinja2
@@ -264,9 +268,9 @@ def main(argv=None):
     mistakes = read_table(getattr(args, f"mistakes_{mistakes_of}"))
     mistakes = mistakes.filter(pc.not_equal(mistakes["student"], mistakes["gold"])).slice(0, MISTAKES)
     show = values.report.show_texts
-    made_by = about(args.student)["model"]["versions"]
+    student = about(args.student)["model"]
     shipped_by = about(args.onnx)["model"]["versions"]
-    versions = ", ".join(f"{name} {found}" for name, found in {**made_by, **shipped_by}.items())
+    versions = ", ".join(f"{name} {found}" for name, found in {**student["versions"], **shipped_by}.items())
     context = {
         "title": f"{' / '.join(names[:4])}{' …' if len(names) > 4 else ''}: a classifier without labels",
         "verdict": verdict(metrics, name),
@@ -313,7 +317,8 @@ def main(argv=None):
         else [],
         "review": read_text_rows(args.review) if show else [],
         "int8": values.export.precision == "int8",
-        "made": f"Made with {versions}.",
+        "made": f"Made with {versions}. The teacher answered in {arithmetic(label['precision'])}, the student learned in "
+        f"{arithmetic(student['precision'])}.",
         "parameters": yaml.safe_dump(
             values.model_dump(exclude={"runtime"}), sort_keys=False, allow_unicode=True, width=100
         ).strip(),

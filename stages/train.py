@@ -108,6 +108,7 @@ def main(argv=None):
         "kind": "student",
         "parameters": model.num_parameters(),
         "megabytes": models.megabytes(args.student),
+        "precision": precision,
         "versions": versions,
     }
     for texts_path, path in ((args.dev, args.dev_answers), (args.test, args.test_answers)):

@@ -95,10 +95,11 @@ def write(values, gold=True, names=("negative", "positive")):
         Path("data/teacher_train.parquet"), pa.table(columns, schema=tables.train_schema(classes))
     )
     for who, package in (("student", "torch"), ("onnx", "onnxruntime")):
+        model = {"versions": {package: "1.2.3"}, "precision": "float32"}
         answered = pa.table(
             {"id": columns["id"], "probabilities": columns["probabilities"], "labels": labels}
         )
-        tables.write_table(Path(f"data/{who}_test.parquet"), answered, model={"versions": {package: "1.2.3"}})
+        tables.write_table(Path(f"data/{who}_test.parquet"), answered, model=model)
     for split in ("dev", "test"):
         # the student is right about the first
         wrong = {
@@ -116,7 +117,9 @@ def write(values, gold=True, names=("negative", "positive")):
     tables.write_json("metrics/dev.json", metrics(gold, difference=-0.15))
     tables.write_json("metrics/test.json", metrics(gold))
     tables.write_json("metrics/forecast.json", foretold())
-    tables.write_json("metrics/label.json", {"shares": {"before": shares, "after": shares}})
+    tables.write_json(
+        "metrics/label.json", {"shares": {"before": shares, "after": shares}, "precision": "bfloat16"}
+    )
     tables.write_json("metrics/export.json", {"agreement": 0.99, "megabytes": 25.0})
     bins = "confidence,accuracy,low,high,texts\n" + (
         "0.6,0.5,0.2,0.8,10\n0.9,1.0,0.7,1.0,10\n" if gold else ""
@@ -168,6 +171,8 @@ def test_the_page_holds_all_it_needs(folder):
     assert "<p>On the dev texts.</p>" in text
     assert "of people, on dev" in text and "of people, on test" not in text
     assert "onnxruntime 1.2.3" in model_card and "torch 1.2.3" in text
+    for page_text in (text, short, model_card):
+        assert "The teacher answered in bfloat16, the student learned in float32." in page_text
     assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in model_card
 
 

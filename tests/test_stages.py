@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 import yaml
 
 from nolabels import params, tables, tfidf, training
@@ -55,7 +56,7 @@ def change(**sections):
     Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
-def write_scores(path, ids, scores, against=None):
+def write_scores(path, ids, scores, against=None, precision="float32"):
     """scores: N x T x K; against: the same or None."""
     count, templates, classes = scores.shape
     rows = {
@@ -68,7 +69,7 @@ def write_scores(path, ids, scores, against=None):
         "tokens": np.ones(count * templates, np.int32),
         "cut": np.zeros(count * templates, bool),
     }
-    model = {"kind": "likelihood", "parameters": 1_500_000, "megabytes": 2.5}
+    model = {"kind": "likelihood", "parameters": 1_500_000, "megabytes": 2.5, "precision": precision}
     table = pa.table(rows, schema=tables.scores_schema(classes))
     tables.write_table(
         path, table, templates=[f"template {number}" for number in range(templates)], model=model
@@ -136,6 +137,29 @@ def test_calibration_is_fitted_on_the_train_split_alone(folder):
     scores[24:] += [9.0, 0.0]  # dev
     label_all(scores)
     assert tables.read_table("teacher_test.parquet")["probabilities"].to_pylist() == before
+
+
+@pytest.mark.parametrize(
+    ("here", "wanted", "said"),
+    [
+        (
+            "bfloat16",
+            "auto",
+            "label: note: this machine would ask in bfloat16, and takes over scores made in",
+        ),
+        ("float32", "auto", None),
+        ("bfloat16", "float32", None),  # then there is one precision, on any machine
+    ],
+)
+def test_scores_of_another_precision_are_told(folder, monkeypatch, capsys, here, wanted, said):
+    change(score={"precision": wanted}, runtime={"device": "cpu"})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": here == "bfloat16"})
+    run_label()
+    printed = capsys.readouterr().out
+    assert ("note" in printed) == bool(said)
+    if said:
+        assert f"{said} another precision: pool (float32), dev (float32), test (float32)\n" in printed
+    assert json.loads(Path("label.json").read_text())["precision"] == "float32"
 
 
 def test_select_takes_a_person_s_answer(folder):
