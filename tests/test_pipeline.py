@@ -101,6 +101,16 @@ def test_deps_are_the_files_that_the_stage_imports(name):
     assert sorted(listed) == sorted(closure(Path("stages", f"{script}.py")) | {"stages/__init__.py"})
 
 
+def test_a_model_of_one_s_own_is_fetched_alone():
+    """A folder in deps is stale when anything is added to it, so no two assets may share one."""
+    places = [Path(stage["cmd"].split()[-1]) for script, stage in STAGES.values() if script == "fetch"]
+    assert len(places) == 4
+    for place in places:
+        assert [place in {path, *path.parents} for path in places].count(True) == 1, place
+        listed = subprocess.run(["git", "ls-files", "-co", place], capture_output=True, text=True).stdout
+        assert f"{place}/README.md" in listed.splitlines()  # a dep that is missing fails the run
+
+
 def test_a_missing_import_would_be_noticed(tmp_path):
     assert "nolabels/texts.py" in closure(Path("stages/sample.py"))
     assert "nolabels/teachers/likelihood.py" in closure(Path("stages/score.py"))

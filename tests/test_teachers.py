@@ -151,7 +151,7 @@ def test_an_endpoint_goes_through_the_stages(values, tmp_path):
     with serving(model, "echo") as served:
         values["fetch"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
         load(values)
-        fetch.main(["teacher", "models/teacher", "models/own"])
+        fetch.main(["teacher", "models/teacher", "models/own/teacher"])
         scores, facts, metrics = run("models/teacher")
         asked = len(served.requests)
         run("models/teacher")
@@ -167,7 +167,7 @@ def test_an_endpoint_goes_through_the_stages(values, tmp_path):
     values["fetch"]["teacher"]["model"] = "other"
     load(values)
     before = Path("models/teacher/endpoint.json").read_bytes()
-    fetch.main(["teacher", "models/teacher", "models/own"])
+    fetch.main(["teacher", "models/teacher", "models/own/teacher"])
     assert Path("models/teacher/endpoint.json").read_bytes() != before
 
 
@@ -181,7 +181,7 @@ def test_parts_of_a_served_teacher_are_in_the_store_before_the_next_is_asked(val
     with serving(model, "echo") as served:
         values["fetch"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
         load(values)
-        fetch.main(["teacher", "models/teacher", "models/own"])
+        fetch.main(["teacher", "models/teacher", "models/own/teacher"])
         arguments = ["data/pool.parquet", "models/teacher", "data/scores/pool.parquet"]
         served.plan = ["answer"] * 70 + ["drop"]
         with pytest.raises(UserError, match="must answer"):
