@@ -8,9 +8,12 @@ A preset of a commit counts as what it makes of the params.yaml of that commit.
 A part is kept where any of its templates together with any of its class words is asked for in the same way (kind
 of teacher, length of a reading). Which teacher gave an answer is not compared: params files name a teacher by
 where it comes from, the store by its weights.
+Of a params file that this version cannot read nobody knows for sure what it asks. Parts whose wording it holds in any place
+are kept; where it is no YAML, all are.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cache
 
@@ -100,16 +103,49 @@ def history():
         yield str(path), text, path.read_text(encoding="utf-8")
 
 
+def words_of(text):
+    """The words of a text, one space between two."""
+    return " ".join(re.findall(r"\w+", text))
+
+
+def texts_in(value):
+    """Every text inside what YAML holds, keys too."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        return [text for item in value for text in texts_in(item)]
+    return [str(value)]
+
+
+def all_words(text, preset):
+    """The words of everything in a params file that cannot be read; None where it is no YAML."""
+    try:
+        return words_of(" ".join(texts_in([parsed(text), preset and parsed(preset)])))
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+
+
+def is_mentioned(template, unclear):
+    """Whether a file of `unclear` (see wanted) may ask this: its longest run of words between {text} and {class}."""
+    pieces = [
+        words_of(piece)
+        for wording in json.loads(template).values()
+        for piece in re.split(r"\{\w+\}", wording)
+    ]
+    return any(words is None or max(pieces, key=len) in words for words in unclear)
+
+
 def wanted():
-    """{way: {(template, words)}} that any params file asks for."""
-    found = {}
+    """{way: {(template, words)}} that any params file asks for, and all_words of each that cannot be read."""
+    found, unclear = {}, []
     for where, text, preset in history():
         try:
             for way, pairs in asked_for(text, preset).items():
                 found.setdefault(way, set()).update(pairs)
         except ValueError as error:
-            say(f"answers: {where} is passed over, it is no params file of this version ({error})")
-    return found
+            say(f"answers: {where} is no params file of this version ({error}); what it may ask for is kept")
+            unclear.append(all_words(text, preset))
+    return found, unclear
 
 
 def describe(folder, parts):
@@ -131,7 +167,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     root = place(params.load().runtime.store)
     names = [name.rstrip("/") for name in open_folder(root).names() if name.endswith("/")]
-    asked = wanted() if args.prune else {}
+    asked, unclear = wanted() if args.prune else ({}, [])
     removed = freed = 0
     for name in names:
         folder = open_folder(root, name)
@@ -144,6 +180,8 @@ def main(argv=None):
             for part in parts:
                 pairs = asked.get(part.way, set())
                 if any((template, word) in pairs for template in part.templates for word in part.words):
+                    continue
+                if any(is_mentioned(template, unclear) for template in part.templates):
                     continue
                 folder.remove(part.name)
                 removed, freed = removed + 1, freed + part.size

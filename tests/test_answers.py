@@ -137,15 +137,31 @@ def test_what_is_asked_for_elsewhere_is_kept(history, place):
     assert kept() == [path]
 
 
-def test_a_params_file_of_another_version_is_passed_over_with_a_line(history, capsys):
-    Path("params.yaml").write_text("score: {templates: [Is it {}?]}\n", encoding="utf-8")
+@pytest.mark.parametrize(
+    ("content", "stays"),
+    [
+        # as a version before may have spelled it: other keys, other marks, other class words
+        ('teacher:\n  prompts:\n  - ask: "Is it {label}?\\nSay:"\n    form: chat\n', ["Is it"]),
+        ("teacher:\n  prompts:\n  - Was it so\n", []),
+        ("score: [\n", ["Is it", "Or so"]),  # no YAML at all
+    ],
+    ids=["asks for one", "asks for neither", "no YAML"],
+)
+def test_what_an_unreadable_params_file_may_ask_for_is_kept(history, capsys, content, stays):
+    Path("params.yaml").write_text(content, encoding="utf-8")
     git("add", "-A")
     git("commit", "-qm", "long ago")
     history(QUESTION)
-    path = keep(QUESTION, ["positive"])
+    wanted = [keep(QUESTION, ["positive"])]
+    old = {
+        "Is it": keep({"plain": "{text} Is it {class}"}, ["good"]),
+        "Or so": keep({"plain": "{text} Or so {class}"}, ["good"]),
+    }
     answers.main(["--prune"])
-    assert kept() == [path]
-    assert "params.yaml is passed over, it is no params file of this version" in capsys.readouterr().out
+    assert kept() == sorted(wanted + [old[name] for name in stays])
+    said = "params.yaml is no params file of this version"
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if said in line]
+    assert line.endswith("; what it may ask for is kept")
 
 
 def test_an_empty_store_is_said(history, capsys):
