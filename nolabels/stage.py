@@ -15,6 +15,14 @@ import sys
 import threading
 from pathlib import Path
 
+# before any other module of the project is imported, so that one line says it (pyproject.toml: requires-python)
+if sys.version_info < (3, 11):  # noqa: UP036
+    sys.exit(f"error: Python: must be 3.11 or newer, found {'.'.join(map(str, sys.version_info[:3]))}")
+try:
+    import fcntl  # noqa: F401  what locks the answer store
+except ImportError:
+    sys.exit(f"error: system: must be Linux or macOS (on Windows: WSL), found {sys.platform}")
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 

@@ -4,6 +4,7 @@ import ast
 import resource
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,29 @@ def test_outs_can_be_shared(name):
         ignored = subprocess.run(["git", "check-ignore", "-q", "--no-index", path]).returncode == 0
         assert ignored == options.get("cache", True), path
         assert options.get("cache", True) or script == "evaluate"
+
+
+@pytest.mark.parametrize(
+    ("machine", "said"),
+    [
+        (
+            "sys.modules['fcntl'] = None",
+            "error: system: must be Linux or macOS (on Windows: WSL), found linux",
+        ),
+        ("sys.version_info = (3, 10, 4)", "error: Python: must be 3.11 or newer, found 3.10.4"),
+    ],
+    ids=["no fcntl, as on Windows", "an old Python"],
+)
+@pytest.mark.parametrize("module", ["stages.score", "stages.sample", "nolabels.answers", "nolabels.classify"])
+def test_an_unsupported_machine_is_told_in_one_line(machine, said, module):
+    code = f"import sys; {machine}; import {module}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (1, f"{said}\n".replace("linux", sys.platform))
+
+
+def test_the_python_that_is_declared_is_the_one_that_is_asked_for():
+    declared = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert declared["requires-python"] == ">=3.11"
 
 
 @pytest.mark.parametrize("script", sorted({script for script, _ in STAGES.values()}))
