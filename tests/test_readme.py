@@ -18,9 +18,15 @@ def test_generated_blocks_are_current(name):
 
 def test_each_command_is_one_line_that_makes_its_environment():
     lines = [line for line in TEXT.splitlines() if line.startswith("python3 -m venv .venv && ")]
+    lines = [line for line in lines if "requirements" in line]
     assert len(lines) == 2
     assert lines[0].endswith("pip install -q -r requirements.txt && dvc repro")
     assert lines[1].endswith("pip install -q -r requirements-dev.txt && python -m pytest")
+
+
+def test_the_torch_without_cuda_is_the_pinned_one():
+    (given,) = re.findall(r"^pip install -q (torch==\S+) --index-url \S+/whl/cpu$", TEXT, flags=re.M)
+    assert given in Path("requirements.txt").read_text(encoding="utf-8").splitlines()
 
 
 def test_the_gate_installs_what_is_pinned_by_its_hash():
