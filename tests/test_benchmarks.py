@@ -38,7 +38,25 @@ def test_the_page_holds_the_rows_of_the_json():
     text = Path(speed.PAGE).read_text(encoding="utf-8")
     named = re.findall(r"^\| ([^|]+?) \|", text, flags=re.M)
     assert named == [row["name"] for row in rows]
+    assert speed.table(rows) in text
     assert [row["part"] for row in rows] == sorted((row["part"] for row in rows), key=list(speed.PARTS).index)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "asked", "short"),
+    [
+        *[(4.453, ">= 5", True), (5.0, ">= 5", False), (3.45, "<= 3", True), (1.1, "<= 1.1", False)],
+        *[(156.0, "< 600", False), (1.0, "< 1.0", True), (1.0, "1", False), (0.999, "1", True)],
+        *[(1.683, "flat", True), (1.02, "flat", False)],
+    ],
+)
+def test_a_row_that_misses_what_was_asked_is_short(ratio, asked, short):
+    row = speed.row("name", 1.0, None, "s", asked, ratio)
+    assert speed.is_short(row) == short
+    first, *_, last = speed.table([row]).splitlines()
+    assert first.startswith(f"{int(short)} of 1 rows are short") and last.endswith(
+        "| **short** |" if short else "|  |"
+    )
 
 
 # ---------------------------------------------------------------------- quality
