@@ -74,7 +74,7 @@ def test_of_six_queued_experiments_with_two_workers_one_is_killed(project):
 
     shown = project.dvc("exp", "show", "--only-changed", "--csv", "--precision", "4")
     header = shown.splitlines()[0]
-    assert "student.accuracy" in header and "train.seed" in header
+    assert "metrics/dev.json:student.accuracy" in header and "train.seed" in header
     assert all(name in shown for name in names if name != failed)
 
 

@@ -167,18 +167,22 @@ def review(project, name, count, answer):
     return {row["text"]: answer for row in rows}, f"id,label\n{lines}".encode()
 
 
+def write_csv(path, texts):
+    path.write_text("text\n" + "".join(f'"{text}"\n' for text in texts), encoding="utf-8")
+
+
 def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     """A csv of one's own without gold, as the preset draws it: all of each zone."""
     project = workspace.Workspace.make(tmp_path / "project", index)
     shutil.copy(project.root / "presets/own-csv.yaml", project.root / "params.yaml")
     texts = [f"{text} {number}" for number, (_, text) in enumerate(tiny.sentences(400, seed=7))]
     path = project.root / "data/own/reviews.csv"
-    path.write_text("text\n" + "".join(f'"{text}"\n' for text in texts[:300]), encoding="utf-8")
+    write_csv(path, texts[:300])
     with project.params() as params:
         params["fetch"] |= {"teacher": index["tiny_teacher"], "base": index["tiny_base"]}
         params["train"]["epochs"] = 1
         templates = len(params["score"]["templates"])
-    project.repro()
+    project.repro("select")
     given = {}
     for source, file, count in (
         ("review", "corrections", 3),
@@ -192,8 +196,7 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     kept = {name: project.read(f"data/{name}.csv") for name in given}
     assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [12, 8]
 
-    with path.open("a", encoding="utf-8") as file:
-        file.write("".join(f'"{text}"\n' for text in texts[300:]))
+    write_csv(path, texts)
     printed = project.dvc("repro")
     after = parts_of(project)
     new = {name: after[name] - before[name] for name in after}
@@ -214,15 +217,14 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
 
     # rows that are gone take no answer with them: the answers to them are kept and counted
     gone = {file: next(iter(answers)) for file, answers in given.items()}
-    path.write_text(
-        "text\n" + "".join(f'"{text}"\n' for text in texts if text not in gone.values()), encoding="utf-8"
-    )
-    printed = project.dvc("repro")
+    write_csv(path, [text for text in texts if text not in gone.values()])
+    printed = project.dvc("repro", "select")
     assert not re.search(r"[1-9]\d* to ask", printed)
-    for file in given:
-        assert f"data/{file}.csv: 1 answers are for texts that are not drawn now; they are kept" in printed
+    assert "data/corrections.csv: 1 answers are for texts that are not drawn now; they are kept" in printed
     assert kept == {name: project.read(f"data/{name}.csv") for name in given}
-    assert [json.loads(project.read(f"metrics/{name}.json"))["n"] for name in ("dev", "test")] == [11, 7]
+    answered = {"pool": "corrections", "dev": "dev_labels", "test": "test_labels"}
+    for part, left in parts_of(project).items():
+        assert left == after[part] - {gone[answered[part]]}
 
 
 def test_answers_to_dev_give_dev_its_accuracy_and_leave_the_test_alone(tmp_path, index):
