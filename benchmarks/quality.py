@@ -215,7 +215,8 @@ def student(texts, wanted, parts, settings, values):
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     model = train.load_base("models/base", values.task, device)
     labels = wanted.astype(np.float32).tolist()
-    given = {"input_ids": train.encode(tokenizer, texts.tolist(), settings.max_tokens), "labels": labels}
+    ids = train.encode(tokenizer, texts.tolist(), settings.max_tokens)
+    given = {"input_ids": ids, "labels": labels, "length": [len(row) for row in ids]}
     given, nothing = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     started = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -386,7 +386,8 @@ def training(repeats):
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     texts = table["text"].to_pylist()
     wanted = train.targets(table, task.labels, settings.targets)
-    given = {"input_ids": train.encode(tokenizer, texts, settings.max_tokens), "labels": wanted.tolist()}
+    ids = train.encode(tokenizer, texts, settings.max_tokens)
+    given = {"input_ids": ids, "labels": wanted.tolist(), "length": [len(row) for row in ids]}
     given, none = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)
     answers = Dataset.from_dict({**padded, "labels": wanted.argmax(1).tolist()})

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks import quality, scale, speed
 from nolabels import params, preset
+from tests import tiny
 
 
 def test_in_turn_takes_the_median_of_calls_that_alternate():
@@ -103,6 +104,17 @@ def test_students_are_compared_after_as_many_steps(form, rows, steps):
     values, best = params.load(), preset.load(quality.BEST)
     found = quality.recipe(form, rows, values, best, 8000)
     assert found.epochs * rows / found.batch_size == steps
+
+
+def test_a_student_of_the_benchmark_learns(tmp_path, monkeypatch):
+    values = params.load()
+    settings = values.train.model_copy(update={"epochs": 1, "max_tokens": 16})
+    monkeypatch.chdir(tmp_path)
+    tiny.base_model(tmp_path / "models/base")
+    texts = np.array([text for _, text in tiny.sentences(40)])
+    wanted = np.tile([0.3, 0.7], (40, 1))
+    found, seconds = quality.student(texts, wanted, {"dev": texts[:5]}, settings, values)
+    assert found["dev"].shape == (5, 2) and seconds > 0
 
 
 def test_pools_of_uneven_classes_are_what_they_are_said_to_be():
