@@ -87,23 +87,17 @@ def test_readme_s_three_experiments_run_as_they_are_printed(project):
         values["fetch"]["teacher"] = base
     project.git("commit", "-qam", "Tiny assets in the preset")
     project.git("branch", "-M", "main")
-    (commands,) = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
+    commands, comparisons = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
     assert commands.count("sample.pool=2000") == 1
     before = project.read("params.yaml"), project.read("dvc.lock")
     printed = shell(project, commands.replace("sample.pool=2000", "sample.pool=320"))
     assert "Traceback" not in printed
     assert (project.read("params.yaml"), project.read("dvc.lock")) == before
 
-    (session,) = re.findall(r"```console\n(.*?)```", text, flags=re.S)
-    blocks = re.findall(r"^\$ (.+)\n((?:(?!\$ ).*\n)*)", session, flags=re.M)
-    assert len(blocks) == 3
-    for command, shown in blocks:
-        wanted, found = (
-            [names(line) for line in given.splitlines()] for given in (shown, shell(project, command))
-        )
-        if "metrics diff" in command:  # which accuracies of tiny models differ nobody knows
-            wanted = [line for line in wanted if line in found]
-        assert wanted and all(line in found for line in wanted), (command, found)
+    shown, metrics, changed = (shell(project, command) for command in comparisons.splitlines())
+    assert all(name in shown for name in ("more-text", "other-teacher", "half-student"))
+    assert "student.accuracy" in shown and "metrics/dev.json" in metrics
+    assert re.search(r"sample\.pool +280 +320", changed)
     assert "more-text" in shell(project, "dvc exp show --no-pager --only-changed")
     assert "index.html" in shell(project, "dvc plots diff more-text half-student")
     shell(project, "dvc exp apply more-text")
@@ -125,9 +119,3 @@ def shell(project, commands):
     printed = path.read_text()
     assert ended.returncode == 0, printed[-4000:]
     return printed
-
-
-def names(line):
-    """The words of a line without its numbers, checksums and frame."""
-    words = re.sub(r"[─├└…]+", " ", line).split()
-    return [word for word in words if not re.fullmatch(r"[-+]?[\d.]+(e-?\d+)?|[0-9a-f]{7}|[-]", word)]
