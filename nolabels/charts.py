@@ -10,6 +10,7 @@ import re
 COLOURS = {
     "ink": "#010203",
     "teacher": "#010204",
+    "assistant": "#010208",
     "student": "#010205",
     "onnx": "#010206",
     "baseline": "#010207",
