@@ -23,6 +23,7 @@ SMALL = {
     "seed": 1,
     "pool": None,
     "valid": 0,
+    "more": 0,
     "test": None,
     "dev": 0,
     "near_duplicates": "keep",
