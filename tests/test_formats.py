@@ -280,7 +280,7 @@ BAD_KEYS = {
     "text": ({"text": None}, "sample: text must name the column of the texts, found null for csv"),
     "notebook": (
         {"method": "notebook"},
-        "sample: method notebook needs a test_file, a number as pool, valid 0 and dev 0, found None, None, 0 and 0",
+        "sample: method notebook needs a test_file, a number as pool, valid 0, more 0 and dev 0, found None, None, 0, 0 and 0",
     ),
     "zones of the notebook": (
         {

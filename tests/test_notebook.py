@@ -45,6 +45,7 @@ def test_the_recipe_is_the_notebook_s():
     assert (sample["pool"], sample["seed"], sample["near_duplicates"]) == (1000, 42, "keep")
     assert (label["calibration"], label["temperature"], PRESET["select"]["coverage"]) == ("none", 1.0, 1.0)
     assert train == {
+        "labels": "teacher",
         "targets": "hard",
         "seed": 42,
         "epochs": 5,

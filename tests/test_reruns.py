@@ -10,6 +10,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
+from nolabels import preset
 from tests import tiny, workspace
 
 pytestmark = pytest.mark.slow
@@ -174,7 +175,7 @@ def write_csv(path, texts):
 def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     """A csv of one's own without gold, as the preset draws it: all of each zone."""
     project = workspace.Workspace.make(tmp_path / "project", index)
-    shutil.copy(project.root / "presets/own-csv.yaml", project.root / "params.yaml")
+    (project.root / "params.yaml").write_text(preset.text_of("own-csv"), encoding="utf-8")
     texts = [f"{text} {number}" for number, (_, text) in enumerate(tiny.sentences(400, seed=7))]
     path = project.root / "data/own/reviews.csv"
     write_csv(path, texts[:300])

@@ -58,6 +58,7 @@ def test_parts_are_disjoint_and_neutrals_only_in_the_pool():
         "dev": 10,
         "valid": 5,
         "train": 30,
+        "more": 0,
     }
     assert len(set(np.concatenate(list(parts.values())))) == 65
     assert (GOLD[parts["test"]] >= 0).all() and (GOLD[parts["dev"]] >= 0).all()
