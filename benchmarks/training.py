@@ -45,7 +45,7 @@ def longest_first(lengths, batch_size, draw):
 FORMS = {
     "batches from long to short, one rate": {"shuffled_batches": longest_first, "HEAD_RATE": 1},
     "batches in random order, one rate": {"HEAD_RATE": 1},
-    "batches in random order, the head at ten times the rate": {},
+    "batches in random order, the head at ten times the rate": {"HEAD_RATE": training.HEAD_RATE},
 }
 
 
