@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from benchmarks import quality, scale, speed
-from nolabels import params, preset
+from benchmarks import training as trained
+from nolabels import params, preset, training
 from tests import tiny
 
 
@@ -169,3 +170,29 @@ def test_the_page_of_scale_holds_the_rows_of_its_json():
     rows = json.loads(scale.JSON.read_text(encoding="utf-8"))
     assert scale.table(rows) in scale.PAGE.read_text(encoding="utf-8")
     assert {row["stage"] for row in rows} == {name.split()[0] for name in scale.STAGES}
+
+
+def test_the_order_from_long_to_short_is_the_trainer_s():
+    from transformers.trainer_pt_utils import LengthGroupedSampler
+
+    lengths = np.random.default_rng(0).integers(5, 60, 900)
+    theirs = lengths[list(LengthGroupedSampler(16, lengths=lengths.tolist()))]
+    ours = lengths[trained.longest_first(lengths, 16, np.random.default_rng(0))]
+    # both fall through each group of 50 batches; they rise between groups, and where theirs moves the longest text
+    for given in (theirs, ours):
+        assert (np.diff(given) > 0).sum() < 10
+    assert (
+        np.diff(lengths[training.shuffled_batches(lengths, 16, np.random.default_rng(0))]) > 0
+    ).sum() > 100
+
+
+def test_the_table_of_the_training_s_forms():
+    rows = [
+        {"task": task, "form": form, "accuracy": 0.5 + place / 10 + seed / 100}
+        for place, form in enumerate(trained.FORMS)
+        for task in ("a", "b")
+        for seed in (0, 2)
+    ]
+    lines = trained.page(rows).splitlines()
+    assert lines[0] == "| form | a | b | mean |" and len(lines) == 5
+    assert lines[2].endswith("| 0.510 ± 0.014 | 0.510 ± 0.014 | 0.510 |")
