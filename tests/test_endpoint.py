@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 
 import numpy as np
 import pytest
@@ -36,6 +37,7 @@ class Served_model:
         self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self.style, self.plan = style, []
         self.requests, self.under_way, self.most = [], 0, 0
+        self.slots, self.read = {0: [], 1: []}, 0  # what each holds; tokens that were in none
         self.lock = threading.Lock()
 
     def logprobs(self, ids):
@@ -47,6 +49,8 @@ class Served_model:
 
     def answer(self, path, body):
         """(status, JSON) of a request."""
+        if path == "/props" and self.style == "llama-server":
+            return 200, {"total_slots": len(self.slots)}
         if path == "/tokenize" and self.style == "llama-server":
             ids = self.tokenizer(body["content"])["input_ids"]
             pieces = [{"id": i, "piece": p} for i, p in zip(ids, self.pieces(ids), strict=True)]
@@ -68,12 +72,25 @@ class Served_model:
                 "choices": [{"logprobs": {"tokens": self.pieces([*ids, following]), "token_logprobs": told}}],
                 "usage": {"prompt_tokens": len(ids), "completion_tokens": 1},
             }
-        last = self.logprobs(body["prompt"])[-1]
+        return self.next_token(body)
+
+    def next_token(self, body):
+        """What llama-server tells; its prompts are a text, or a text and token ids."""
+        text, *ids = body["prompt"] if isinstance(body["prompt"], list) else [body["prompt"]]
+        ids = self.tokenizer(text)["input_ids"] + ids
+        if not ids:
+            return 200, {"choices": [{"text": "", "logprobs": None}]}
+        with self.lock:  # the last token is always read, for what follows it
+            held = zip(self.slots.get(body.get("id_slot"), []), ids[:-1], strict=False)
+            self.read += len(ids) - len(list(takewhile(lambda pair: pair[0] == pair[1], held)))
+            self.slots[body.get("id_slot")] = ids
+        last = self.logprobs(ids)[-1]
         biased = last.clone()
         for token, bias in body.get("logit_bias", []):
             biased[token] += bias
         chosen = int(biased.argmax())
-        content = [{"id": chosen, "token": "?", "logprob": last[chosen].item()}]
+        likely = [{"id": int(i), "logprob": last[i].item()} for i in last.argsort()[-body["logprobs"] :]]
+        content = [{"id": chosen, "token": "?", "logprob": last[chosen].item(), "top_logprobs": likely}]
         return 200, {
             "choices": [{"logprobs": {"content": content} if self.style == "llama-server" else None}]
         }
@@ -83,16 +100,19 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    def do_GET(self):
+        self.do_POST()
+
     def do_POST(self):
         served = self.server.served
-        raw = self.rfile.read(int(self.headers["Content-Length"]))
+        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with served.lock:
             what = served.plan.pop(0) if served.plan else "answer"
             served.requests.append((time.monotonic(), self.path, self.headers.get("Authorization"), raw))
             served.under_way += 1
             served.most = max(served.most, served.under_way)
         try:
-            self.act(what, *served.answer(self.path, json.loads(raw)))
+            self.act(what, *served.answer(self.path, json.loads(raw or "{}")))
         finally:
             with served.lock:
                 served.under_way -= 1
@@ -177,6 +197,43 @@ def test_scores_are_those_of_the_likelihood_teacher(tmp_path, model, style, over
     assert asked.tokens[:4].tolist() == expected.tokens[:4].tolist()
     assert asked.cut.tolist() == expected.cut.tolist() and asked.cut.any() == (overlap is not None)
     assert served.most > 1  # asked several at a time
+
+
+@pytest.mark.parametrize("likely", [1, 3, 600])
+def test_what_a_slot_of_llama_server_holds_is_not_read_again(tmp_path, model, monkeypatch, likely):
+    monkeypatch.setattr(endpoint, "LIKELY", likely)
+    words = ["negative", "not", "positive", "a story of people"]
+    templates = [
+        Template(plain="A: {text} It is {class}."),
+        *TEMPLATES,
+        Template(plain="A: {text} It: {class}"),
+    ]
+    with serving(model, "llama-server") as served:
+        asked = teacher(tmp_path, served.url, concurrency=8)
+        asked.ask(TEXTS[:1], templates, words)  # sets things up
+        served.requests, served.read, served.most = [], 0, 0
+        answers = asked.ask(TEXTS, templates, words)
+    expected = likelihood(model, asked.reading).ask(TEXTS, templates, words)
+    assert np.abs(answers.scores - expected.scores).max() < 1e-3
+    length = sum(len(served.tokenizer(text)["input_ids"]) for text in TEXTS)
+    completions = [raw for _, path, _, raw in served.requests if path == "/v1/completions"]
+    prompts = {json.dumps(json.loads(raw)["prompt"]) for raw in completions}
+    assert (len(completions) == len(prompts)) == (likely == 600)  # all of the vocabulary in one answer
+    # the texts behind each of two heads, and of a prompt its last token and perhaps one more
+    assert served.read <= 2 * (length + len(completions))
+
+
+def test_an_empty_prompt_of_llama_server_and_one_that_hides_its_slots(tmp_path, model, monkeypatch):
+    templates = [Template(plain="{text} {class}")]
+    with serving(model, "llama-server") as served:
+        served.plan = ["answer", "answer", (403, {})]
+        asked = teacher(tmp_path, served.url)
+        found = asked.ask(TEXTS[:3], templates, WORDS[:2]).scores
+        slots = {
+            json.loads(raw).get("id_slot") for _, path, _, raw in served.requests if "completions" in path
+        }
+    assert [path for _, path, *_ in served.requests][:3] == ["/v1/completions", "/tokenize", "/props"]
+    assert slots == {None, -1} and np.isfinite(found).all()
 
 
 def test_goes_on_through_drops_delays_and_refusals(tmp_path, model, server):

@@ -11,19 +11,26 @@ What is sent, to POST {url}/completions:
 
 `choices[0].logprobs` holds the prompt's `tokens` and their `token_logprobs`; the class words are the
 last of them, before the one token that the server had to add (`usage.completion_tokens`). vLLM and the
-server of llama-cpp-python answer so. llama.cpp's own llama-server refuses `echo`; there each token of
-the words is asked for by itself, behind token ids from its POST /tokenize:
+server of llama-cpp-python answer so. llama.cpp's own llama-server refuses or ignores `echo`; there the
+tokens of the words (from its POST /tokenize) are asked for, each behind those before it:
 
-    {"model": …, "prompt": [ids], "logprobs": 1, "max_tokens": 1, "temperature": 0,
-     "logit_bias": [[id, 1000]]}
+    {"model": …, "prompt": [template with text, ids before], "logprobs": 200, "max_tokens": 1,
+     "temperature": 0, "logit_bias": [[id, 1000]], "cache_prompt": true, "id_slot": …}
 
-The bias makes the server choose that token; the log-probability it tells is that of the model before
-any bias or sampling (`post_sampling_probs` is false there unless asked for).
+The bias makes the server choose that token; the log-probabilities it tells, of this token and of the 200
+likeliest, are those of the model before any bias or sampling (`post_sampling_probs` is false there unless
+asked for). So one answer mostly holds all classes whose words differ in that token.
+
+A slot of llama-server keeps the keys and values of its last prompt, and reads only what differs in the
+next. So all questions about one text behind the same head go to one slot, sorted by prompt, so that
+neighbours begin alike. As many texts are under way as there are slots (GET /props): the server reads them
+in one batch.
 """
 
 import email.utils
 import json
 import os
+import queue
 import re
 import threading
 import time
@@ -41,6 +48,7 @@ FIRST_WAIT = 0.5  # seconds before the second try; each further wait is twice as
 LONGEST_WAIT = 60.0
 LONGEST_RETRY_AFTER = 600.0  # a server that wants more is taken for one that does not answer
 FORCE = 1000  # added to a logit that llama-server is to choose
+LIKELY = 200  # tokens whose log-probabilities one answer tells: a few ms there, less than a further question
 
 
 class Stopped(Exception):
@@ -67,9 +75,10 @@ class Endpoint(Teacher):
     def __init__(self, folder, *, served, reading):
         path = Path(folder, FILE)
         if not path.exists():
-            raise wrong_kind(self.kind, f"an {FILE}, which fetch.teacher with an endpoint makes", [], folder)
+            raise wrong_kind(self.kind, f"an {FILE}, which an endpoint of fetch.models makes", [], folder)
         about = json.loads(path.read_text(encoding="utf-8"))
         self.url, self.model = about["endpoint"].rstrip("/"), about["model"]
+        self.root = self.url.removesuffix("/v1")  # where llama-server has what is its own
         self.served, self.reading = served, reading
         self.key = os.environ.get(served.key_env, "").strip() if served.key_env else None
         if served.key_env and not (self.key and self.key.isascii() and self.key.isprintable()):
@@ -80,7 +89,7 @@ class Endpoint(Teacher):
         self.pace = Pace(served.requests_per_minute)
         self.local = threading.local()
         self.stopped = threading.Event()
-        self.echoes = None
+        self.echoes = self.slots = None
         self.endings, self.premises = {}, {}
 
     # ------------------------------------------------------------------ scoring
@@ -97,12 +106,24 @@ class Endpoint(Teacher):
         """See Teacher.score."""
         asked = [(template.plain, word) for template in templates for word in words]
         self.learn(asked)
-        new = [pair for pair in asked if pair not in self.premises]
-        self.premises.update(zip(new, self.each(self.one, [("", *pair) for pair in new]), strict=True))
-        found = self.each(self.one, [(text, *pair) for text in texts for pair in asked])
-        scores = np.array(found, np.float64).reshape(len(texts), len(asked))
-        scores -= np.array([self.premises[pair] for pair in asked])
+        if new := [pair for pair in asked if pair not in self.premises]:
+            self.premises.update(zip(new, self.loglikelihoods([""], new)[0], strict=True))
+        scores = self.loglikelihoods(texts, asked) - np.array([self.premises[pair] for pair in asked])
         return scores.reshape(len(texts), len(templates), len(words)).astype(np.float32), None, None
+
+    def loglikelihoods(self, texts, asked):
+        """N texts, Q pairs (template, class words) -> N x Q log-likelihoods of the words (float64)."""
+        if self.echo_works():
+            found = self.each(self.echoed, [(text, *pair) for text in texts for pair in asked])
+            return np.array(found, np.float64).reshape(len(texts), len(asked))
+        heads = {}
+        for number, (template, word) in enumerate(asked):
+            heads.setdefault(parts(template, word)[0], []).append(number)
+        scores = np.empty((len(texts), len(asked)))
+        for numbers in heads.values():  # texts behind one head follow each other: slots keep it
+            pairs = [asked[number] for number in numbers]
+            scores[:, numbers] = self.each(self.stepwise, [(text, pairs) for text in texts])
+        return scores
 
     def learn(self, asked):
         """The tokens of each class's words at the end of each template, in `endings`.
@@ -123,27 +144,46 @@ class Endpoint(Teacher):
                 )
             self.endings[pair] = full[len(base) :]
 
-    def one(self, question):
-        """Log-likelihood of the class words: (text, template, words) -> a number."""
+    def echoed(self, question):
+        """Log-likelihood of the class words, of the echoed prompt: (text, template, words) -> a number."""
         text, template, word = question
         before, start, ending = parts(template, word)
         tokens = self.endings[template, word]
-        if self.echo_works():
-            pieces, logprobs = self.echo(before + text + start + ending)
-            count = len(tokens)
-            if pieces[-count:] != tokens:  # joined in another way here: what reaches into the words counts
-                count = reaching(pieces, len(ending))
-            # a text's very first token follows nothing, and has no probability
-            return sum(logprob or 0.0 for logprob in logprobs[-count:])
-        ids = self.tokenize(before + text + start, special=True)
-        total = 0.0
-        for step, token in enumerate(tokens):
-            total += self.forced([*ids, *tokens[:step]], token)
-        return total
+        pieces, logprobs = self.echo(before + text + start + ending)
+        count = len(tokens)
+        if pieces[-count:] != tokens:  # joined in another way here: what reaches into the words counts
+            count = reaching(pieces, len(ending))
+        # a text's very first token follows nothing, and has no probability
+        return sum(logprob or 0.0 for logprob in logprobs[-count:])
+
+    def stepwise(self, question):
+        """Log-likelihoods of class words, token by token: (text, Q pairs (template, words)) -> Q numbers."""
+        text, asked = question
+        paths, wanted = [], {}
+        for template, word in asked:
+            before, start, _ = parts(template, word)
+            tokens = self.endings[template, word]
+            path = [((before + text + start, *tokens[:step]), token) for step, token in enumerate(tokens)]
+            for place, token in path:
+                wanted.setdefault(place, []).append(token)
+            paths.append(path)
+        slot = self.slots.get()
+        try:
+            told = {place: self.following(place, wanted[place], slot) for place in sorted(wanted)}
+        finally:
+            self.slots.put(slot)
+        return [sum(told[place][token] for place, token in path) for path in paths]
+
+    def following(self, place, wanted, slot):
+        """Log-probabilities {id: number} of at least the tokens `wanted` behind `place`, see `forced`."""
+        told = {}
+        while missing := [token for token in dict.fromkeys(wanted) if token not in told]:
+            told |= self.forced(place, missing[0], 1 if len(missing) == 1 else LIKELY, slot)
+        return told
 
     def tokens(self, text):
         """The tokens of a text: its pieces where the server echoes, ids where not."""
-        return self.echo(text)[0] if self.echo_works() else self.tokenize(text, special=False)
+        return self.echo(text)[0] if self.echo_works() else self.tokenize(text)
 
     def pieces(self, text):
         """The tokens of a text as pieces of it."""
@@ -151,7 +191,7 @@ class Endpoint(Teacher):
             return []
         if self.echo_works():
             return self.echo(text)[0]
-        found = self.tokenize(text, special=False, with_pieces=True)
+        found = self.tokenize(text, with_pieces=True)
         # bytes of a character that is more than one token come as a list
         return [token["piece"] if isinstance(token["piece"], str) else "" for token in found]
 
@@ -165,9 +205,10 @@ class Endpoint(Teacher):
                 self.echoes = True
             except NoEcho:
                 try:
-                    self.tokenize("a b", special=False)
+                    self.tokenize("a b")
                 except UserError as error:
                     raise self.mute() from error
+                self.slots = self.free_slots()
                 self.echoes = False
         return self.echoes
 
@@ -179,7 +220,7 @@ class Endpoint(Teacher):
 
     def echo(self, prompt):
         """Pieces of the prompt and their log-probabilities (the first may be None)."""
-        answer = self.post(
+        answer = self.request(
             f"{self.url}/completions",
             {"model": self.model, "prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0},
         )  # fmt: skip
@@ -191,24 +232,43 @@ class Endpoint(Teacher):
         end = len(pieces) - made
         return pieces[:end], logprobs[:end]
 
-    def tokenize(self, text, special, with_pieces=False):
+    def tokenize(self, text, with_pieces=False):
         """Token ids of a text, by llama-server's own tokenizer; with_pieces: [{"id", "piece"}]."""
-        answer = self.post(
-            f"{self.url.removesuffix('/v1')}/tokenize",
-            {"content": text, "add_special": special, "parse_special": True, "with_pieces": with_pieces},
+        answer = self.request(
+            f"{self.root}/tokenize",
+            {"content": text, "add_special": False, "parse_special": True, "with_pieces": with_pieces},
         )
         return answer["tokens"]
 
-    def forced(self, ids, token):
-        """Log-probability of one token behind others."""
-        answer = self.post(
+    def free_slots(self):
+        """A queue of the numbers of llama-server's slots; -1, any of them, where it does not tell how many."""
+        try:
+            total = self.request(f"{self.root}/props").get("total_slots")
+        except UserError:  # closed to this key, say; a server that is gone shows at the next question
+            total = None
+        slots = queue.SimpleQueue()
+        for slot in range(total) if total else [-1] * self.served.concurrency:
+            slots.put(slot)
+        return slots
+
+    def forced(self, place, token, count, slot):
+        """Log-probabilities {id: number} of one token and of the `count` likeliest behind `place`.
+
+        place: a prompt and the token ids behind it; slot: the server's slot that reads it.
+        """
+        prompt = list(place) if len(place) > 1 else place[0]
+        answer = self.request(
             f"{self.url}/completions",
-            {"model": self.model, "prompt": ids, "logprobs": 1, "max_tokens": 1, "temperature": 0, "logit_bias": [[token, FORCE]]},
+            {"model": self.model, "prompt": prompt, "logprobs": count, "max_tokens": 1, "temperature": 0,
+             "logit_bias": [[token, FORCE]], "cache_prompt": True, "id_slot": slot},
         )  # fmt: skip
+        if not prompt and not logprobs_of(answer):  # nothing to follow: no probability, as in `echoed`
+            return {token: 0.0}
         found = (logprobs_of(answer).get("content") or [{}])[0]
         if found.get("id") != token or found.get("logprob") is None:
             raise self.mute()
-        return found["logprob"]
+        likely = {other["id"]: other["logprob"] for other in found.get("top_logprobs") or []}
+        return likely | {token: found["logprob"]}
 
     def each(self, function, items):
         """function(item) for each, as many at a time as runtime.endpoint.concurrency says; in order."""
@@ -236,8 +296,11 @@ class Endpoint(Teacher):
             raise error
         return [future.result() for future in waiting]
 
-    def post(self, url, body):
-        """The server's answer (JSON). Raises UserError where there is none, NoEcho where echo is refused."""
+    def request(self, url, body=None):
+        """The server's answer (JSON) to POST, or to GET without a body.
+
+        Raises UserError where there is none, NoEcho where echo is refused.
+        """
         pause, told, reason = FIRST_WAIT, None, ""
         for attempt in range(self.served.retries + 1):
             if attempt:
@@ -248,8 +311,12 @@ class Endpoint(Teacher):
                 raise Stopped
             told = None
             try:
-                answer = self.session().post(
-                    url, json=body, timeout=self.served.timeout_seconds, allow_redirects=False
+                answer = self.session().request(
+                    "GET" if body is None else "POST",
+                    url,
+                    json=body,
+                    timeout=self.served.timeout_seconds,
+                    allow_redirects=False,
                 )
                 if answer.status_code == 200:
                     return answer.json()
@@ -261,7 +328,7 @@ class Endpoint(Teacher):
                 continue
             except requests.RequestException as error:
                 raise UserError(f"{url}: cannot be asked ({type(error).__name__})") from None
-            self.refused(url, answer, echo="echo" in body)
+            self.refused(url, answer, echo="echo" in (body or {}))
             reason = f"status {answer.status_code}"
             told = retry_after(answer.headers.get("Retry-After"))
             if told is not None and told > LONGEST_RETRY_AFTER:
