@@ -72,13 +72,20 @@ def asked_for(text, preset=None):
     """
     try:
         values = parsed(text) if preset is None else merged(parsed(text), parsed(preset))
-        score = values["score"]
-        templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
         words = [str(item["words"]) for item in values["task"]["classes"]]
-        way = canonical([score.get(key) for key in WAY])
+        found = {}
+        for score in teachers_of(values["score"]):
+            templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
+            pairs = found.setdefault(canonical([score.get(key) for key in WAY]), set())
+            pairs.update((template, word) for template in templates for word in words)
     except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    return {way: {(template, word) for template in templates for word in words}}
+    return found
+
+
+def teachers_of(score):
+    """The settings of each teacher; before there could be several, the section held those of one."""
+    return [score] if isinstance(score.get("templates"), list) else list(score.values())
 
 
 def history():

@@ -6,16 +6,16 @@ FIGURES = {
 }  # ours: the hub's kind, and a name
 
 
-def fields(library, report=None, fetch=None, onnx=None, texts=0):
+def fields(library, report=None, fetch=None, onnx=None, texts=0, base=None):
     """The head of a card as YAML, as huggingface_hub's ModelCard.load reads it; what is not known is left out.
 
     library: what loads the model; report, fetch: sections of Params, None where the stage does not read them; onnx:
     the model's figures on the test, a dict with accuracy and macro_f1 in 0..1, None where nobody answered the test;
-    texts: how many texts they are of. Repositories of a hub alone are named, since its fields link to them.
+    texts: how many texts they are of; base: the asset that was fine-tuned. Repositories of a hub alone are named, since its fields link to them.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
-    base, dataset = (getattr(getattr(fetch, key, None), "hub", None) for key in ("base", "dataset"))
+    base, dataset = (getattr(asset, "hub", None) for asset in (base, fetch and fetch.dataset))
     found = ModelCardData(
         license=report and report.license,
         language=report and report.language,

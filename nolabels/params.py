@@ -204,17 +204,25 @@ Common = (
     Annotated[Package, Tag("<package>")] | Annotated[Parts, Tag("<parts>")] | Annotated[Own, Tag("<own>")]
 )
 Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
-Model = Annotated[Common | Annotated[HubModel, Tag("<hub>")], Discriminator(way)]
-Teacher = Annotated[
+Asset = Annotated[
     Common | Annotated[HubModel, Tag("<hub>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(way)
 ]
 
 
+Learner = Package | Parts | Own | HubModel  # what can be fine-tuned
+
+# of a model under fetch.models, and so of a folder in models/, which holds the student and your own models too
+Name = like(
+    r"(?!(own|student)$)[a-z][a-z0-9_]{0,15}",
+    "1 to 16 small letters, digits and _, the first a letter, and neither own nor student",
+)
+
+
 class Fetch(Section):
+    """The texts, and the models by their names: teachers (see score) and those to fine-tune (train, assist)."""
+
     dataset: Dataset
-    teacher: Teacher
-    base: Model
-    assistant: Model | None = None
+    models: dict[Name, Asset]
 
 
 class Gold(Section):
@@ -390,6 +398,13 @@ class Score(Section):
         return self
 
     @model_validator(mode="after")
+    def one_embedding(self):
+        forms = sorted({template.text or "{text}" for template in self.templates})
+        if len(forms) > 1:
+            raise ValueError(f"templates of one teacher must have the same text, found {' and '.join(forms)}")
+        return self
+
+    @model_validator(mode="after")
     def long_texts(self):
         if (self.overlap is not None) != (self.long_text == "parts"):
             raise ValueError(
@@ -413,6 +428,7 @@ class Label(Section):
     calibration: Literal["prior_matching", "none"]
     prior: Literal["uniform", "estimated"] | dict[str, Share]
     weights: Literal["equal", "agreement"]
+    refine: Literal["auto", "always", "never"]
     temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
 
     @model_validator(mode="after")
@@ -430,8 +446,9 @@ class Select(Section):
 
 
 class Learning(Section):
-    """How a model is fine-tuned: the student, and the assistant."""
+    """How a model is fine-tuned: the student, and the assistant. base: its name under fetch.models."""
 
+    base: Name
     targets: Literal["hard", "soft"]
     seed: Annotated[int, Field(ge=0)]
     epochs: Annotated[int, Field(ge=1)]
@@ -495,7 +512,7 @@ class Params(Section):
     task: Task
     fetch: Fetch
     sample: Sample
-    score: Score
+    score: Annotated[dict[Name, Score], Field(min_length=1)]
     label: Label
     select: Select
     assist: Annotated[dict[Annotated[str, Field(pattern=r"^[a-z0-9]{1,8}$")], Assist], Field(max_length=1)]
@@ -505,24 +522,32 @@ class Params(Section):
     runtime: Runtime
 
     @model_validator(mode="after")
-    def one_teacher(self):
-        served = isinstance(self.fetch.teacher, Endpoint)
-        if served != (self.score.kind == "endpoint"):
+    def known_teachers(self):
+        for name, score in self.score.items():
+            if name not in self.fetch.models:
+                raise ValueError(
+                    f"score.{name}: must be named like a model of fetch.models ({', '.join(self.fetch.models)})"
+                )
+            self.fitting_teacher(name, score)
+        return self
+
+    def fitting_teacher(self, name, score):
+        served = isinstance(self.fetch.models[name], Endpoint)
+        if served != (score.kind == "endpoint"):
             raise ValueError(
-                "score.kind: must be endpoint where fetch.teacher is an endpoint, and there alone, "
-                f"found {self.score.kind}"
+                f"score.{name}.kind: must be endpoint where fetch.models.{name} is an endpoint, and there alone, "
+                f"found {score.kind}"
             )
         if served and self.runtime.engine != "local":
             raise ValueError(f"runtime.engine: must be local for an endpoint, found {self.runtime.engine}")
         if served and self.runtime.endpoint is None:
             raise ValueError("runtime.endpoint: is missing; it says how an endpoint is asked")
-        if any(template.described for template in self.score.templates):
+        if any(template.described for template in score.templates):
             bare = [item.name for item in self.task.classes if item.description is None]
             if bare:
                 raise ValueError(
                     f"task.classes: each needs a description, which a template asks for; {bare[0]!r} has none"
                 )
-        return self
 
     @model_validator(mode="after")
     def one_assistant(self):
@@ -532,8 +557,15 @@ class Params(Section):
                 f"train.labels: must be {asked} where assist "
                 f"{'names one' if self.assist else 'is {}'}, found {self.train.labels}"
             )
-        if self.assist and self.fetch.assistant is None:
-            raise ValueError("fetch.assistant: is missing; it is the model that assist fine-tunes")
+        for place, settings in {
+            "train": self.train,
+            **{f"assist.{key}": one for key, one in self.assist.items()},
+        }.items():
+            if not isinstance(self.fetch.models.get(settings.base), Learner):
+                raise ValueError(
+                    f"{place}.base: must name a model of fetch.models that can be fine-tuned "
+                    f"({', '.join(self.fetch.models)}), found {settings.base}"
+                )
         if self.sample.more != 0 and not self.assist:
             raise ValueError(
                 f"sample.more: must be 0 where assist is {{}}, since only an assistant labels them, found {self.sample.more}"
@@ -609,7 +641,7 @@ def check(data, path):
 def describe(error):
     """The first thing that pydantic found wrong, as key: rule, found value."""
     first = error.errors(include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"] if not str(part).startswith("<"))
+    key = ".".join(str(part) for part in first["loc"] if str(part)[0] not in "<[")
     if first["type"] == "missing":
         return f"{key}: is missing"
     if first["type"] == "extra_forbidden":
@@ -617,6 +649,7 @@ def describe(error):
     rule, found = first["msg"].removeprefix("Value error, "), first["input"]
     if first["type"] != "value_error":
         rule = re.sub(r"^[A-Z]\w+ should ", "must ", rule).replace(" after validation", "")
+        rule = re.sub(r" or instance of \w+", "", rule)
     told = isinstance(found, dict) or "found" in rule  # the rule names the value itself
     rule = f"{key}: {rule}" if key else rule
     return (

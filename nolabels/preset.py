@@ -7,7 +7,9 @@ usage: python -m nolabels.preset --list          a line for each preset
 
 A preset (presets/NAME.yaml) has the form of params.yaml. Its sections are merged with the shipped ones key by key;
 the value of a key replaces the shipped value whole, also where both are mappings: `dataset: {own: NAME}` leaves
-nothing of a package. A section that is shipped empty (`assist: {}`) takes any keys. Comments of params.yaml stay; those above a key of the preset are added to them.
+nothing of a package. The models under fetch.models and the teachers under score are merged by name, and null takes
+one out, with the comments inside it. A section that is shipped empty (`assist: {}`) takes any keys. All other
+comments of params.yaml stay; those above a key of the preset are added to them.
 
 presets/shipped holds the id that Git gives to the content of the shipped params.yaml. A preset is always laid over
 that content, never over another preset or an edit.
@@ -25,6 +27,8 @@ from nolabels.stage import UserError, arguments, run, say
 
 FOLDER, SHIPPED = Path("presets"), Path("presets/shipped")
 DEFAULT = "default"  # the name of no preset at all
+# where the keys of params.yaml are names that people choose: of models, and of teachers
+NAMED = (("fetch", "models"), ("score",))
 
 
 def git(*words):
@@ -58,29 +62,47 @@ def header(text):
     return lines[:length]
 
 
-def merged(under, over):
-    """The values of a params file with those of a preset over them, {section: {key: value}} both.
+def is_opened(path):
+    """Whether the value at a path is merged key by key; the value of any other key is replaced whole."""
+    return len(path) == 1 or path in NAMED or (path[:1] == ("score",) and len(path) == 2)
 
-    Raises TypeError where a section of the preset is no mapping.
+
+def merged(under, over, path=()):
+    """The values of a params file with those of a preset over them, nested mappings both.
+
+    null in the place of a model or a teacher takes it out. Raises TypeError where a section of the preset is no
+    mapping.
     """
-    return under | {section: {**under.get(section, {}), **keys} for section, keys in over.items()}
+    found = dict(under)
+    for key, value in over.items():
+        place = (*path, key)
+        if value is None and path in NAMED:
+            found.pop(key, None)
+        elif not path or (is_opened(place) and isinstance(found.get(key), dict) and isinstance(value, dict)):
+            found[key] = merged(found.get(key, {}), {**value}, place)
+        else:
+            found[key] = value
+    return found
 
 
 def spans(text, whole):
-    """{(section, key): (first line, line after the last)} of a params file; (section,): its line, twice.
+    """{path: (first line, line after the last)} of the keys of a params file, and the paths among them that are opened.
 
-    whole: sections that count as one: their keys have no entry, and (section,) spans all lines.
+    whole: sections that count as one: their keys have no entry.
     """
-    found = {}
-    for section, keys in yaml.compose(text, Loader=yaml.SafeLoader).value:
-        if section.value in whole:
-            found[(section.value,)] = section.start_mark.line, end_of(keys)
-            continue
-        found[(section.value,)] = (section.start_mark.line,) * 2
-        if isinstance(keys, yaml.MappingNode):
-            for key, value in keys.value:
-                found[section.value, key.value] = key.start_mark.line, end_of(value)
-    return found
+    found, opened = {}, set()
+
+    def walk(node, path):
+        for key, value in node.value:
+            place = (*path, key.value)
+            found[place] = key.start_mark.line, end_of(value)
+            block = isinstance(value, yaml.MappingNode) and value.value and not value.flow_style
+            if block and is_opened(place) and key.value not in whole:
+                opened.add(place)
+                walk(value, place)
+
+    walk(yaml.compose(text, Loader=yaml.SafeLoader), ())
+    return found, opened
 
 
 def end_of(node):
@@ -99,8 +121,22 @@ def check_keys(under, over, path):
         if not isinstance(keys, dict):
             raise UserError(f"{path}: {section}: must hold keys, found {keys!r}")
         for key in keys:
-            if under[section] and key not in under[section]:
+            if under[section] and key not in under[section] and (section,) not in NAMED:
                 raise UserError(f"{path}: {section}.{key}: is no key of params.yaml")
+    for place in NAMED:
+        there, ours = value_at(under, place), value_at(over, place)
+        for name, value in ours.items() if isinstance(ours, dict) else ():
+            if value is None and name not in there:
+                raise UserError(
+                    f"{path}: {'.'.join(place)}.{name}: must be one that params.yaml has, to take it out with null"
+                )
+
+
+def value_at(values, path):
+    """What stands at a path of nested mappings; None where there is nothing."""
+    for key in path:
+        values = values.get(key) if isinstance(values, dict) else None
+    return values
 
 
 def lay(under, over, path):
@@ -113,13 +149,21 @@ def lay(under, over, path):
     check_keys(values, ours, path)
     lines, added, top = under.splitlines(), over.splitlines(), len(header(over))
     empty = {section for section, keys in values.items() if keys == {}}
-    there, here = spans(under, empty), spans(over, empty)
-    known = here.keys() & there.keys()  # all, but for YAML's merge keys, which the comparison below refuses
-    for place in sorted(known, key=there.get, reverse=True):  # from the end on, so that line numbers hold
+    (there, opened), (here, inner) = spans(under, empty), spans(over, empty)
+    edits = []
+    for place in here.keys() - (inner & opened):
         first, last = here[place]
+        if place[:-1] in NAMED and value_at(ours, place) is None:
+            last = first  # taken out; comments above it stay
         while first > top and added[first - 1].lstrip().startswith("#"):
             first -= 1
-        lines[slice(*there[place])] = added[first:last]
+        if place in there:
+            edits.append((*there[place], first, last))
+        elif place[:-1] in opened:  # a new name: behind the others
+            end = there[place[:-1]][1]
+            edits.append((end, end, first, last))
+    for start, end, first, last in sorted(edits, reverse=True):  # from the end on, so that line numbers hold
+        lines[start:end] = added[first:last]
     found = "\n".join([f"# preset: {path.stem}", *added[:top], "", *lines, ""])
     try:
         same = yaml.safe_load(found) == merged(values, ours)

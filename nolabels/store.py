@@ -173,10 +173,11 @@ class AnswerStore:
         content = {"asker": self.asker, "facts": self.facts() | facts}
         self.folder.write(ABOUT, json.dumps(content, indent=2, sort_keys=True).encode())
 
-    def read(self, keys, templates, words):
+    def read(self, keys, templates, words, embedded=False):
         """What is known of N texts, T templates and K class words -> Known.
 
-        keys: N answer keys (16 bytes each, distinct); templates: T canonical strings.
+        keys: N answer keys (16 bytes each, distinct); templates: T canonical strings; embedded: whether an answer
+        counts only with the embedding of its text.
         """
         known = Known.empty(len(keys), len(templates), len(words))
         if not len(keys):
@@ -191,7 +192,7 @@ class AnswerStore:
                 (template_index[t], i) for i, t in enumerate(about["templates"]) if t in template_index
             ]
             shared_k = [(word_index[w], i) for i, w in enumerate(about["words"]) if w in word_index]
-            if not shared_t or not shared_k:
+            if not shared_t or not shared_k or (embedded and "embedding" not in part.column_names):
                 continue
             part_keys = np.array(part["key"].to_pylist(), "S16")
             place = np.searchsorted(ordered, part_keys).clip(max=len(ordered) - 1)
@@ -223,6 +224,8 @@ class AnswerStore:
         }
         if answers.against is not None:
             columns["against"] = rows_of(answers.against)
+        if answers.embeddings is not None:
+            columns["embedding"] = rows_of(answers.embeddings)
         about = canonical({"templates": templates, "words": words})
         table = pa.table(columns).replace_schema_metadata({"about": about})
         assert table.num_rows == count
@@ -257,11 +260,12 @@ class Known:
     """Answers read from the store: arrays over N texts, T templates, K classes.
 
     scores, against: N x T x K float32 (against: NaN where a teacher has none); tokens, cut: N x T;
-    there: N x T x K bool, which answers are known.
+    there: N x T x K bool, which answers are known; embeddings: N x D float16, or None where no answer has any.
     """
 
-    def __init__(self, scores, against, tokens, cut, there):
+    def __init__(self, scores, against, tokens, cut, there, embeddings=None):
         self.scores, self.against, self.tokens, self.cut, self.there = scores, against, tokens, cut, there
+        self.embeddings = embeddings
 
     @classmethod
     def empty(cls, texts, templates, classes):
@@ -278,6 +282,11 @@ class Known:
         for target, source in templates:
             for name, array in (("tokens", self.tokens), ("cut", self.cut)):
                 array[rows, target] = columns_of(part[name], len(hits))[hits, source]
+        if "embedding" in part.column_names:
+            made = columns_of(part["embedding"], len(hits))[hits]
+            if self.embeddings is None:
+                self.embeddings = np.zeros((len(self.there), made.shape[1]), np.float16)
+            self.embeddings[rows] = made
         count = len(json.loads(part.schema.metadata[b"about"])["words"])
         for name, array in (("score", self.scores), ("against", self.against)):
             if name not in part.column_names:
@@ -290,9 +299,8 @@ class Known:
 
     def take(self, rows):
         """The answers of some texts, which may stand several times. rows: M indices."""
-        return Known(
-            *(array[rows] for array in (self.scores, self.against, self.tokens, self.cut, self.there))
-        )
+        made = (self.scores, self.against, self.tokens, self.cut, self.there, self.embeddings)
+        return Known(*(None if array is None else array[rows] for array in made))
 
     def missing(self):
         """What to ask: a list of (texts, templates, classes), index arrays; texts in their order.

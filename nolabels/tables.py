@@ -14,8 +14,12 @@ TEXTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("row", pa.int64(
 GOLD = pa.schema([("id", pa.string()), ("labels", pa.list_(pa.string()))])
 
 
-def scores_schema(classes):
-    """Raw scores of one text and template; `classes`: number of classes K."""
+def scores_schema(classes, embedding=None):
+    """Raw scores of one text and template; `classes`: number of classes K.
+
+    embedding: numbers D of the embedding that the text's first row holds as float16; None: there is none.
+    """
+    column = [] if embedding is None else [("embedding", pa.binary(2 * embedding))]
     return pa.schema(
         [
             ("id", pa.string()),
@@ -24,6 +28,7 @@ def scores_schema(classes):
             ("against", pa.list_(pa.float32(), classes)),
             ("tokens", pa.int32()),
             ("cut", pa.bool_()),
+            *column,
         ]
     )
 
@@ -54,26 +59,33 @@ def train_schema(classes):
     )
 
 
-def predictions_schema(classes, raw=False):
-    """Answers on the dev or the test texts; raw: with the teacher's labels before calibration."""
+EACH = "labels_"  # begins the columns of what each of several teachers answers by itself
+
+
+def predictions_schema(classes, raw=False, each=()):
+    """Answers on the dev or the test texts; raw: with the teacher's labels before calibration; each: names of
+    teachers whose own labels stand beside."""
     columns = [
         ("id", pa.string()),
         ("probabilities", pa.list_(pa.float32(), classes)),
         ("labels", pa.list_(pa.string())),
     ]
-    return pa.schema(columns + ([("raw_labels", pa.list_(pa.string()))] if raw else []))
+    more = (["raw_labels"] if raw else []) + [f"{EACH}{name}" for name in each]
+    return pa.schema(columns + [(name, pa.list_(pa.string())) for name in more])
 
 
-def write_predictions(path, ids, probabilities, labels, names, raw_labels=None, **about):
+def write_predictions(path, ids, probabilities, labels, names, raw_labels=None, each=None, **about):
     """The answers of one model on the texts of a split.
 
     ids: column of N; probabilities: N x K in 0..1; labels, raw_labels: columns of N lists of class names;
-    about: facts for the metadata, such as the model's size.
+    each: {teacher: such a column}; about: facts for the metadata, such as the model's size.
     """
+    each = each or {}
     columns = {"id": ids, "probabilities": fixed(rounded(probabilities), "float32"), "labels": labels}
     if raw_labels is not None:
         columns["raw_labels"] = raw_labels
-    schema = predictions_schema(len(names), raw=raw_labels is not None)
+    columns |= {f"{EACH}{name}": own for name, own in each.items()}
+    schema = predictions_schema(len(names), raw=raw_labels is not None, each=each)
     write_table(path, pa.table(columns, schema=schema), classes=names, **about)
 
 

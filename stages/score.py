@@ -1,12 +1,14 @@
-"""Asks the teacher for the raw score of every class, for every text and template. Decides nothing.
+"""Asks one teacher for the raw score of every class, for every text and template. Decides nothing.
 
 Answers that the store holds are not asked again; a run that was stopped goes on behind its last
 finished part.
 
-usage: python -m stages.score data/pool.parquet models/teacher data/scores/pool.parquet
+usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from nolabels.texts import answer_key
 
 PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
 CHUNK_TEXTS = 16_384  # texts to a row group of the out
+# texts of a table up to which the embeddings of a sentence encoder are kept: 1.5 kB a text with 768 numbers
+EMBEDDED_TEXTS = 100_000
 
 
 def questions(texts, templates, words, missing, size):
@@ -41,17 +45,18 @@ def foretell(engine, texts, rows, templates, words, total):
     say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
 
 
-def ask(store, engine, asked, total, keys, max_minutes):
+def ask(store, engine, asked, total, keys, max_minutes, embedded):
     """Has the engine answer the questions `asked`, and keeps each part in the store before the next is awaited.
 
-    total: texts x templates that they make; keys: the answer keys of all texts. Returns the seconds that it
-    took. Raises UserError where max_minutes (or None) have gone by before all are answered.
+    total: texts x templates that they make; keys: the answer keys of all texts; embedded: whether embeddings are
+    kept. Returns the seconds that it took. Raises UserError where max_minutes (or None) have gone by before all are answered.
     """
     started = time.perf_counter()
     with progress(total, "question") as bar:
         done = 0
         for question, answers in engine.answers(asked):
             spelling = [spelled(template) for template in question.templates]
+            answers = answers if embedded else replace(answers, embeddings=None)
             store.write(keys[question.rows], spelling, question.words, answers)
             count = len(question.rows) * len(spelling)
             bar.update(count)
@@ -76,36 +81,63 @@ def clock(seconds):
 def write_scores(path, ids, known, about):
     """The out: a row for each text and template, texts in the order of their table."""
     count, templates, classes = known.scores.shape
-    schema = scores_schema(classes)
+    embeddings = known.embeddings
+    schema = scores_schema(classes, None if embeddings is None else embeddings.shape[1])
     with table_writer(path, schema, **about) as writer:
         for start in range(0, count, CHUNK_TEXTS):
             rows = slice(start, min(start + CHUNK_TEXTS, count))
             size = rows.stop - rows.start
             against = known.against[rows].reshape(-1, classes)
             absent = np.isnan(against).all(1)
-            table = pa.table(
-                {
-                    "id": ids.slice(start, size).take(pa.array(np.repeat(np.arange(size), templates))),
-                    "template": pa.array(np.tile(np.arange(templates, dtype=np.int16), size)),
-                    "score": fixed(known.scores[rows].reshape(-1, classes), np.float32),
-                    "against": pa.nulls(len(absent), schema.field("against").type)
-                    if absent.all()
-                    else fixed(against, np.float32),
-                    "tokens": pa.array(known.tokens[rows].reshape(-1)),
-                    "cut": pa.array(known.cut[rows].reshape(-1)),
-                }
-            )
-            writer.write_table(table.cast(writer.schema))
+            columns = {
+                "id": ids.slice(start, size).take(pa.array(np.repeat(np.arange(size), templates))),
+                "template": pa.array(np.tile(np.arange(templates, dtype=np.int16), size)),
+                "score": fixed(known.scores[rows].reshape(-1, classes), np.float32),
+                "against": pa.nulls(len(absent), schema.field("against").type)
+                if absent.all()
+                else fixed(against, np.float32),
+                "tokens": pa.array(known.tokens[rows].reshape(-1)),
+                "cut": pa.array(known.cut[rows].reshape(-1)),
+            }
+            if embeddings is not None:
+                columns["embedding"] = first_rows(embeddings[rows], templates)
+            writer.write_table(pa.table(columns).cast(writer.schema))
+
+
+def first_rows(embeddings, templates):
+    """N x D embeddings as bytes, each in the first of its text's T rows."""
+    made = np.full((len(embeddings), templates), None, object)
+    made[:, 0] = [row.tobytes() for row in np.ascontiguousarray(embeddings)]
+    return pa.array(made.reshape(-1), pa.binary(embeddings.itemsize * embeddings.shape[1]))
+
+
+@contextmanager
+def of_teacher(name):
+    """Names the teacher in a message about the section `score`; its module does not know what it is called."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(
+            str(error).replace("params.yaml: score.", f"params.yaml: score.{name}.", 1)
+        ) from error
 
 
 def main(argv=None):
     parser = arguments(__doc__)
+    parser.add_argument("name", help="of the teacher, a key under `score`")
     parser.add_argument("texts", type=Path, help="table with id and text")
     parser.add_argument("teacher", type=Path, help="the teacher's folder")
     parser.add_argument("out", type=Path, help="table of scores to write")
     args = parser.parse_args(argv)
     values = params.load()
-    score, words, name = values.score, values.task.words, args.texts.stem
+    if args.name not in values.score:
+        raise UserError(f"params.yaml: score.{args.name}: must be there, found {', '.join(values.score)}")
+    with of_teacher(args.name):
+        score_texts(args, values)
+
+
+def score_texts(args, values):
+    score, words, name = values.score[args.name], values.task.words, f"{args.name}, {args.texts.stem}"
     if score.kind == "endpoint":
         device, precision = "served", score.precision
     else:
@@ -133,9 +165,12 @@ def main(argv=None):
     descriptions = values.task.descriptions
     if any(template.described for template in score.templates):
         asker["descriptions"] = descriptions
+    if score.kind == "similarity":
+        asker["text"] = score.templates[0].text  # embeddings depend on it
+    embedded = score.kind == "similarity" and len(texts) <= EMBEDDED_TEXTS
     store = AnswerStore(place(values.runtime.store), asker)
     with store.locked():
-        known = store.read(keys, spelling, words)
+        known = store.read(keys, spelling, words, embedded)
         missing = known.missing()
         total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
         everything = len(texts) * len(spelling)
@@ -160,17 +195,25 @@ def main(argv=None):
                 foretell(engine, texts, missing[0][0], score.templates, words, total)
             size = teachers.PART_TEXTS[score.kind]
             asked = questions(texts, score.templates, words, missing, size)
-            seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes)
+            seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes, embedded)
             engine.close()
-            speed.record(f"score_{name}", total / len(spelling), seconds, device, questions=total)
+            speed.record(
+                f"score_{args.name}_{args.texts.stem}",
+                total / len(spelling),
+                seconds,
+                device,
+                questions=total,
+            )
             say(f"score: {name}: asked {total} questions in {clock(seconds)}, {total / seconds:.1f} a second")
-            known = store.read(keys, spelling, words)
+            known = store.read(keys, spelling, words, embedded)
             if lost := sum(len(rows) for rows, _, _ in known.missing()):
                 raise UserError(
                     f"{values.runtime.store}: must hold what was just answered, found {lost} of {len(texts)} texts "
                     "without; run dvc repro again"
                 )
         facts = store.facts()
+    if not embedded:
+        known.embeddings = None
     about = {
         "classes": values.task.names,
         "words": words,

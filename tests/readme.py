@@ -25,6 +25,12 @@ def result(metrics):
     for who, title in ROWS.items():
         if who not in metrics:  # a run from before it was measured
             continue
+        if who == "student":
+            lines += [
+                f"| `{name}` alone | {row['accuracy']:.4f} | {row['accuracy_low']:.4f}–{row['accuracy_high']:.4f} "
+                f"| {row['macro_f1']:.4f} |  |  |"
+                for name, row in metrics.get("teachers", {}).items()
+            ]
         row, size = metrics[who], sizes.get(who.removesuffix("_raw"), {})
         error = f"{row['ece']:.4f}" if "ece" in row else ""
         parameters = f"{size['parameters'] / 1e6:.1f} M" if size else ""
@@ -46,7 +52,7 @@ def result(metrics):
 def timings():
     """How fast teacher and training were, as far as metrics/speed.json says when that was."""
     sayings = {
-        "score_pool": "The teacher read {texts_per_second:.0f} texts a second with all its templates",
+        "score_teacher_pool": "The teacher read {texts_per_second:.0f} texts a second with all its templates",
         "train": "Training took {seconds:.0f} s",
     }
     found = [(saying, speed.measured(name)) for name, saying in sayings.items()]

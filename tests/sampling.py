@@ -10,6 +10,7 @@ from nolabels import stage
 from nolabels.spelling import join
 from nolabels.texts import text_id
 from stages import sample
+from tests import tiny
 
 ROOT = Path(__file__).parent.parent
 NAMES = {"column": "label", "names": True}
@@ -41,7 +42,7 @@ def zones(keys):
 
 def write_params(folder, task=None, **changes):
     """params.yaml of the project with the given keys of `sample` and of `task`, and whole zones in place of sizes."""
-    values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    values = tiny.one_teacher(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
     sample = SMALL | changes
     values["sample"] = {"zones": zones(sample)} | sample
     values["task"].update(task or {})

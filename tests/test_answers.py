@@ -12,8 +12,9 @@ from nolabels.params import Template
 from nolabels.store import AnswerStore, spelled
 from nolabels.teachers import Answers
 from nolabels.texts import answer_key
+from tests import tiny
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
 QUESTION = {"plain": "{text} All in all: {class}"}
 
 
@@ -30,7 +31,7 @@ def history(tmp_path, monkeypatch):
 
     def commit(template, words=("negative", "positive"), **score):
         values = yaml.safe_load(yaml.safe_dump(PARAMS))
-        values["score"] |= {"templates": [template]} | score
+        values["score"]["teacher"] |= {"templates": [template]} | score
         for item, word in zip(values["task"]["classes"], words, strict=True):
             item["words"] = word
         Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
@@ -74,7 +75,7 @@ def kept():
 
 
 def test_only_what_no_params_file_asks_for_is_removed(history, capsys):
-    first, second = PARAMS["score"]["templates"][:2]
+    first, second = PARAMS["score"]["teacher"]["templates"][:2]
     history(first)
     history(second, words=("bad", "good"))
     history(second)
@@ -105,7 +106,7 @@ def test_only_what_no_params_file_asks_for_is_removed(history, capsys):
     "place", ["a branch", "an experiment", "the workspace", "a preset", "a whole preset"]
 )
 def test_what_is_asked_for_elsewhere_is_kept(history, place):
-    history(PARAMS["score"]["templates"][0])
+    history(PARAMS["score"]["teacher"]["templates"][0])
     git("branch", "-M", "main")
     if place == "a branch":
         git("checkout", "-qb", "other")
@@ -123,18 +124,60 @@ def test_what_is_asked_for_elsewhere_is_kept(history, place):
     elif place == "a preset":  # of a commit before
         git("reset", "-q", "--hard", "HEAD~1")
         Path("presets").mkdir()
-        Path("presets/other.yaml").write_text(yaml.safe_dump({"score": {"templates": [QUESTION]}}))
+        Path("presets/other.yaml").write_text(
+            yaml.safe_dump({"score": {"teacher": {"templates": [QUESTION]}}})
+        )
         git("add", "-A")
         git("commit", "-qm", "A preset")
         git("rm", "-qr", "presets")
         git("commit", "-qm", "None")
     else:
         values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-        values["score"]["templates"] = [QUESTION]
+        values["score"]["teacher"]["templates"] = [QUESTION]
         Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     path = keep(QUESTION, ["positive"])
     answers.main(["--prune"])
     assert kept() == [path]
+
+
+def test_what_each_of_several_teachers_is_asked_is_kept(history):
+    history(QUESTION)
+    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    second = {"class_text": "{class}"}
+    # a name like that of a key, which is no sign of the old form
+    values["fetch"]["models"]["templates"] = {"own": "encoder"}
+    values["score"]["templates"] = values["score"]["teacher"] | {
+        "kind": "similarity",
+        "templates": [second],
+        "max_tokens": 128,
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    wanted = [keep(QUESTION, ["positive"]), keep(second, ["positive"], kind="similarity", max_tokens=128)]
+    keep(QUESTION, ["positive"], max_tokens=128)  # as neither is asked
+    keep(second, ["positive"], kind="similarity")
+    answers.main(["--prune"])
+    assert kept() == sorted(wanted)
+
+
+def test_what_one_teacher_was_asked_when_there_could_be_no_other_is_kept(history):
+    """Its settings stood in the section itself, those of a preset too."""
+    values = yaml.safe_load(yaml.safe_dump(PARAMS))
+    values["fetch"] = {"dataset": values["fetch"]["dataset"]} | values["fetch"]["models"]
+    values["score"] = values["score"]["teacher"] | {"templates": [QUESTION]}
+    other = {"plain": "{text} In a word: {class}"}
+    Path("presets").mkdir()
+    Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+    over = {"score": {"templates": [other], "max_tokens": 64, "overlap": None}}
+    Path("presets/other.yaml").write_text(yaml.safe_dump(over), encoding="utf-8")
+    git("add", "-A")
+    git("commit", "-qm", "One teacher")
+    git("rm", "-qr", "presets")
+    history(PARAMS["score"]["teacher"]["templates"][0])
+    wanted = [keep(QUESTION, ["positive"]), keep(other, ["positive"], max_tokens=64)]
+    keep(QUESTION, ["positive"], max_tokens=64)
+    keep(other, ["positive"])
+    answers.main(["--prune"])
+    assert kept() == sorted(wanted)
 
 
 @pytest.mark.parametrize(

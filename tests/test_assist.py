@@ -90,6 +90,7 @@ def test_what_the_student_learns_from():
 
 
 LARGE = {
+    "base": "base",
     "folds": 2,
     "targets": "soft",
     "seed": 1,
@@ -106,13 +107,14 @@ LARGE = {
 @pytest.mark.slow
 def test_an_assistant_in_the_pipeline(project, index):
     with project.params() as values:
-        values["fetch"]["assistant"] = index["tiny_base_two"]
+        values["fetch"]["models"]["assistant"] = index["tiny_base_two"]
         values["sample"]["more"] = 40
-        values["assist"] = {"large": LARGE}
+        values["assist"] = {"large": LARGE | {"base": "assistant"}}
         values["train"]["labels"] = "assistant"
+    project.make_place("assistant")
     ran = project.repro()
-    assert {"fetch_base@large", "assist@large", "train", "evaluate@dev", "evaluate@test"} <= set(ran)
-    assert not {"score@pool", "score@test", "fetch@teacher", "fetch@base"} & set(
+    assert {"fetch@assistant", "assist@large", "train", "evaluate@dev", "evaluate@test"} <= set(ran)
+    assert not {"score@teacher-pool", "score@teacher-test", "fetch@teacher", "fetch@base"} & set(
         ran
     )  # the teacher is not asked again
     learned = tables.read_table(project.root / "data/assistant_train.parquet")
@@ -147,8 +149,8 @@ def test_an_assistant_in_the_pipeline(project, index):
             r"train.labels: must be assistant where assist names one, found teacher",
         ),
         (
-            {"assist": {"large": LARGE}, "train": {"labels": "assistant"}},
-            r"fetch.assistant: is missing; it is the model that assist fine-tunes",
+            {"assist": {"large": LARGE | {"base": "large"}}, "train": {"labels": "assistant"}},
+            r"assist.large.base: must name a model of fetch.models that can be fine-tuned \(.*\), found large",
         ),
         ({"sample": {"more": 5}}, r"sample.more: must be 0 where assist is {}, .* found 5"),
         ({"assist": {"large": LARGE | {"folds": 1}}}, r"assist.large.folds: .* 2, found 1"),

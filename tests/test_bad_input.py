@@ -18,6 +18,11 @@ TASK = params.load("params.yaml").task
 PART = {"package": "a==1.0", "form": "wheel", "sha256": "0" * 64, "path": "a/model.zip.1"}
 
 
+TEACHER = yaml.safe_load(DEFAULT)["score"]["teacher"]
+MODELS = sorted(yaml.safe_load(DEFAULT)["fetch"]["models"])  # as yaml.safe_dump writes them
+NAMED, QUERY = {"class_text": "{class}"}, {"text": "query: {text}"}
+
+
 def changed(*path, value=None, drop=False, **more):
     """params.yaml as text with one value changed or dropped; more: {section: further values}."""
     data = yaml.safe_load(DEFAULT)
@@ -71,34 +76,81 @@ BAD_PARAMS = {
         "task: each class needs a name of its own; 'a' stands twice",
     ),
     "choice": (
-        changed("score", "kind", value="oracle"),
-        "score.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'oracle'",
+        changed("score", "teacher", "kind", value="oracle"),
+        "score.teacher.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'oracle'",
     ),
     "sha256": (
-        changed("fetch", "teacher", "sha256", value="abc"),
-        "fetch.teacher.sha256: must be 64 hex digits, found 'abc'",
+        changed("fetch", "models", "teacher", "sha256", value="abc"),
+        "fetch.models.teacher.sha256: must be 64 hex digits, found 'abc'",
     ),
     "one part": (
-        changed("fetch", "base", value={"parts": [PART], "path": "model", "files": {}}),
-        "fetch.base.parts: must have at least 2 items, not 1, found 1 items",
+        changed("fetch", "models", "base", value={"parts": [PART], "path": "model", "files": {}}),
+        "fetch.models.base.parts: must have at least 2 items, not 1, found 1 items",
     ),
     "sha256 of a part": (
         changed(
-            "fetch", "base", value={"parts": [PART, PART | {"sha256": "abc"}], "path": "model", "files": {}}
+            "fetch",
+            "models",
+            "base",
+            value={"parts": [PART, PART | {"sha256": "abc"}], "path": "model", "files": {}},
         ),
-        "fetch.base.parts.1.sha256: must be 64 hex digits, found 'abc'",
+        "fetch.models.base.parts.1.sha256: must be 64 hex digits, found 'abc'",
     ),
     "a package and parts": (
-        changed("fetch", "teacher", "parts", value=[PART, PART]),
-        "fetch.teacher.form: is not a known parameter, found 'wheel'",
+        changed("fetch", "models", "teacher", "parts", value=[PART, PART]),
+        "fetch.models.teacher.form: is not a known parameter, found 'wheel'",
     ),
     "template without the text": (
-        changed("score", "templates", 0, "chat", value="Is it good?"),
-        "score.templates.0.chat: must hold {text} exactly once, found 'Is it good?'",
+        changed("score", "teacher", "templates", 0, "chat", value="Is it good?"),
+        "score.teacher.templates.0.chat: must hold {text} exactly once, found 'Is it good?'",
+    ),
+    "a teacher without a model": (
+        changed("score", "other", value=TEACHER),
+        f"score.other: must be named like a model of fetch.models ({', '.join(MODELS)})",
+    ),
+    "a teacher without keys": (
+        changed("score", "base", value=None),
+        "score.base: must be a valid dictionary, found None",
+    ),
+    "no teacher": (changed("score", value={}), "score: must have at least 1 item, not 0"),
+    "a key of a teacher": (
+        changed("score", "kind", value="likelihood"),
+        "score.kind: must be a valid dictionary, found 'likelihood'",
+    ),
+    "a name that is no folder": (
+        changed("score", "../teacher", value=TEACHER),
+        "score.../teacher: must be 1 to 16 small letters, digits and _, the first a letter, and neither own "
+        "nor student, found '../teacher'",
+    ),
+    "a name that is taken": (
+        changed("fetch", "models", "student", value={"own": "model"}),
+        "fetch.models.student: must be 1 to 16 small letters, digits and _, the first a letter, and neither "
+        "own nor student, found 'student'",
+    ),
+    "no model to fine-tune": (
+        changed("train", "base", value="large"),
+        f"train.base: must name a model of fetch.models that can be fine-tuned ({', '.join(MODELS)}), found large",
+    ),
+    "a base that is served": (
+        changed(
+            "fetch",
+            "models",
+            "served",
+            value={"endpoint": "http://127.0.0.1/v1", "model": "m"},
+            train={"base": "served"},
+        ),
+        "train.base: must name a model of fetch.models that can be fine-tuned "
+        f"({', '.join(sorted([*MODELS, 'served']))}), found served",
+    ),
+    "embeddings of two forms": (
+        changed(
+            "score", "teacher", value=TEACHER | {"kind": "similarity", "templates": [NAMED, NAMED | QUERY]}
+        ),
+        "score.teacher: templates of one teacher must have the same text, found query: {text} and {text}",
     ),
     "no template": (
-        changed("score", "templates", value=[]),
-        "score.templates: must have at least 1 item, not 0, found 0 items",
+        changed("score", "teacher", "templates", value=[]),
+        "score.teacher.templates: must have at least 1 item, not 0, found 0 items",
     ),
     "gold of an unknown class": (
         changed("sample", "gold", "ranges", value={"bad": [-4, -1], "positive": [1, 4]}),
@@ -248,9 +300,9 @@ def test_no_network(links, tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(
-        UserError, match=r"^fetch.base: tiny_texts==1.0 \(wheel\) could not be downloaded; is the"
+        UserError, match=r"^fetch.models.base: tiny_texts==1.0 \(wheel\) could not be downloaded; is the"
     ):
-        packages.take(params.Package(**links), "fetch.base", tmp_path / "out")
+        packages.take(params.Package(**links), "fetch.models.base", tmp_path / "out")
 
 
 def test_a_file_of_one_s_own_that_is_not_there(tmp_path):

@@ -102,7 +102,7 @@ def test_answers_are_picked_by_keyboard_and_learned_from(project, browser):
         assert {row["id"]: row["label"] for row in csv.DictReader(file)} == picked
     ran = stages_of(project.dvc("repro"))
     assert "select" in ran and "train" in ran
-    assert not {"label", "score@pool", "score@dev", "score@test"} & set(ran)
+    assert not {"label", "score@teacher-pool", "score@teacher-dev", "score@teacher-test"} & set(ran)
 
     table = read_table(project.root / "data/teacher_train.parquet").to_pylist()
     people = {row["id"]: row["labels"] for row in table if row["source"] == "person"}

@@ -41,8 +41,8 @@ def test_repositories_of_a_hub_are_named(tmp_path):
         revision="main",
         files={},
     )
-    fetch = fetch.model_copy(update={"base": base, "dataset": dataset})
-    found = head(card.fields("onnxruntime", params.load().report, fetch, FIGURES, 872), tmp_path)
+    fetch = fetch.model_copy(update={"dataset": dataset})
+    found = head(card.fields("onnxruntime", params.load().report, fetch, FIGURES, 872, base), tmp_path)
     assert (found.base_model, found.datasets) == (base.hub, [dataset.hub])
     assert found.eval_results[0].dataset_type == dataset.hub
 

@@ -18,7 +18,7 @@ from tests import tiny
 from tests.workspace import ROOT
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
-PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+PARAMS = tiny.one_teacher(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8")))
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def place(tmp_path, causal_folder):
 
     def write(engine, **runtime):
         values = yaml.safe_load(yaml.safe_dump(PARAMS))
-        values["score"]["precision"] = "float32"
+        values["score"]["teacher"]["precision"] = "float32"
         values["runtime"].update(engine=engine, threads=1, device="cpu", store=f".work/{engine}", **runtime)
         (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
 
@@ -43,7 +43,7 @@ def start(folder, model, out):
     """The score stage as a process of its own; RAY_ADDRESS is not what somebody's shell says."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     return subprocess.Popen(
-        [sys.executable, "-m", "stages.score", "pool.parquet", str(model), out],
+        [sys.executable, "-m", "stages.score", "teacher", "pool.parquet", str(model), out],
         cwd=folder,
         env=kept | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -98,14 +98,14 @@ def test_a_model_of_another_kind_is_one_line(place, tmp_path, base_folder):
     code, printed = finish(start(tmp_path, base_folder, "ray.parquet"))
     assert code == 1
     (line,) = [line for line in printed.splitlines() if line.startswith("error:")]
-    assert line.startswith("error: params.yaml: score.kind: likelihood needs a causal language model")
+    assert line.startswith("error: params.yaml: score.teacher.kind: likelihood needs a causal language model")
     assert "Traceback" not in printed
 
 
 def test_a_cluster_out_of_reach_is_one_line(place, tmp_path, causal_folder):
     place("ray")
     process = subprocess.run(
-        [sys.executable, "-m", "stages.score", "pool.parquet", str(causal_folder), "ray.parquet"],
+        [sys.executable, "-m", "stages.score", "teacher", "pool.parquet", str(causal_folder), "ray.parquet"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT), "RAY_ADDRESS": "127.0.0.1:1"},
         capture_output=True,

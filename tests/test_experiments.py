@@ -82,9 +82,10 @@ def test_readme_s_three_experiments_run_as_they_are_printed(project):
     """With tiny assets, and a pool that they are enough for."""
     text = readme.section("Three experiments")
     with project.params() as values:
-        base = values["fetch"]["base"]
+        base = values["fetch"]["models"]["base"]
     with project.params("presets/reviews-encoder.yaml") as values:
-        values["fetch"]["teacher"] = base
+        values["fetch"]["models"]["encoder"] = base
+        del values["score"]["base"]  # the project of the tests has one teacher, which this takes out
     project.git("commit", "-qam", "Tiny assets in the preset")
     project.git("branch", "-M", "main")
     commands, comparisons = re.findall(r"```sh\n(.*?)```", text, flags=re.S)

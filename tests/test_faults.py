@@ -200,11 +200,11 @@ def test_a_remote_that_answers_500_half_of_the_time(project, tmp_path, shaky):
 
 def test_a_store_that_answers_500_half_of_the_time(project, shaky):
     keys, trouble = shaky
-    wanted = project.read("data/scores/pool.parquet")
+    wanted = project.read("data/scores/teacher/pool.parquet")
     with project.params() as values:
         values["runtime"]["store"] = "s3://shared/answers"
-    until_it_works(project, "repro", "-f", "-s", "score@pool", more=keys)
-    assert project.read("data/scores/pool.parquet") == wanted
+    until_it_works(project, "repro", "-f", "-s", "score@teacher-pool", more=keys)
+    assert project.read("data/scores/teacher/pool.parquet") == wanted
     assert len(trouble) > 3
 
 

@@ -43,9 +43,9 @@ def served():
 
 
 def start(folder, url, key, asset, token=None):
-    """Runs the stage in a folder of its own; key: dataset, teacher or base."""
+    """Runs the stage in a folder of its own; key: dataset, or the name of a model, teacher or base."""
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["fetch"][key] = asset
+    (values["fetch"] if key == "dataset" else values["fetch"]["models"])[key] = asset
     (folder / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     (folder / "own").mkdir(exist_ok=True)
     environment = {
@@ -55,7 +55,7 @@ def start(folder, url, key, asset, token=None):
     }
     environment |= {"PYTHONPATH": str(ROOT), "HF_ENDPOINT": url, "HF_HOME": str(folder / "home")}
     return subprocess.Popen(
-        [sys.executable, "-m", "stages.fetch", key, "out", "own"],
+        [sys.executable, "-m", "stages.fetch", key if key == "dataset" else f"models.{key}", "out", "own"],
         cwd=folder,
         env=environment | ({"HF_TOKEN": token} if token else {}),
         stdout=subprocess.PIPE,
@@ -118,7 +118,7 @@ def test_pickled_weights_are_taken_on_demand_and_left_as_safetensors(tmp_path, s
     served.add("model", "some/model", hub.pickled(model))
     message = refused(fetch(tmp_path, served.url, "base", MODEL))
     assert message == (
-        "params.yaml: fetch.base.weights: some/model must have safetensors weights, found pytorch_model.bin; "
+        "params.yaml: fetch.models.base.weights: some/model must have safetensors weights, found pytorch_model.bin; "
         "weights: pickle takes those, or revision: refs/pr/N where safetensors are proposed"
     )
     assert fetch(tmp_path, served.url, "base", {**MODEL, "weights": "pickle"})[0] == 0
@@ -142,7 +142,10 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, served, model):
     files = {**hub.pickled(model), "pytorch_model.bin": pickle.dumps(Evil(), protocol=2)}
     served.add("model", "some/model", files)
     message = refused(fetch(tmp_path, served.url, "base", {**MODEL, "weights": "pickle"}))
-    assert message == "fetch.base: pytorch_model.bin must hold tensors and nothing else, found posix.system"
+    assert (
+        message
+        == "fetch.models.base: pytorch_model.bin must hold tensors and nothing else, found posix.system"
+    )
     assert not (tmp_path / "run-by-pickle").exists() and not (tmp_path / "out").exists()
 
 
@@ -160,7 +163,7 @@ def test_shards_of_pickled_weights(tmp_path, model):
     shard = {name: f"pytorch_model-0000{1 + place % 2}-of-00002.bin" for place, name in enumerate(names)}
     index.write_text(json.dumps({"metadata": {}, "weight_map": shard}))
     for path in sorted(tmp_path.glob("*.bin")):
-        stage_hub.convert(path, "fetch.base")
+        stage_hub.convert(path, "fetch.models.base")
     stage_hub.convert_index(index)
     shards = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -179,61 +182,61 @@ FAILURES = {
     "wrong revision": (
         {"revision": "v9"},
         {},
-        "fetch.teacher: revision must be a branch, tag or commit of some/model, found 'v9'",
+        "fetch.models.teacher: revision must be a branch, tag or commit of some/model, found 'v9'",
     ),
     "missing repository": (
         {"hub": "some/modle"},
         {},
-        "fetch.teacher: hub must name a model of {address}, found none called some/modle without a token "
+        "fetch.models.teacher: hub must name a model of {address}, found none called some/modle without a token "
         "(HF_TOKEN is not set)",
     ),
     "gated": (
         {"hub": "some/gated"},
         {},
-        "fetch.teacher: some/gated is gated and refused without a token (HF_TOKEN is not set); ask for access on "
+        "fetch.models.teacher: some/gated is gated and refused without a token (HF_TOKEN is not set); ask for access on "
         "its page",
     ),
     "gated, with a token that is not good": (
         {"hub": "some/gated"},
         {"token": "hf_secret"},
-        "fetch.teacher: some/gated is gated and refused with the token of HF_TOKEN; ask for access on its page",
+        "fetch.models.teacher: some/gated is gated and refused with the token of HF_TOKEN; ask for access on its page",
     ),
     "no weights": (
         {"hub": "some/empty"},
         {},
-        "params.yaml: fetch.teacher.weights: some/empty must have safetensors weights, found none",
+        "params.yaml: fetch.models.teacher.weights: some/empty must have safetensors weights, found none",
     ),
     "a file that is listed is missing": (
         {},
         {"absent": {"tokenizer.json"}},
-        "fetch.teacher: some/model must have tokenizer.json at the revision, found none",
+        "fetch.models.teacher: some/model must have tokenizer.json at the revision, found none",
     ),
     "a pinned file is missing": (
         {"files": {"merges.txt": "0" * 64}},
         {},
-        "params.yaml: fetch.teacher.files: merges.txt must be in some/model, found chat_template.jinja, config.json, "
+        "params.yaml: fetch.models.teacher.files: merges.txt must be in some/model, found chat_template.jinja, config.json, "
         "model.safetensors, tokenizer.json, tokenizer_config.json",
     ),
     "other bytes in a small file": (
         {},
         {"changed": {"config.json": None}},
-        "fetch.teacher: Git's sum of config.json must be {git}, found {changed_git}",
+        "fetch.models.teacher: Git's sum of config.json must be {git}, found {changed_git}",
     ),
     "other bytes in a large file": (
         {},
         {"changed": {"model.safetensors": None}},
-        "fetch.teacher: sha256 of model.safetensors must be {sha}, found {changed_sha}",
+        "fetch.models.teacher: sha256 of model.safetensors must be {sha}, found {changed_sha}",
     ),
     "other bytes than pinned": (
         {"files": {"model.safetensors": "0" * 64}},
         {},
-        "fetch.teacher: sha256 of model.safetensors must be 0000000000000000000000000000000000000000000000000000000000000000, "
+        "fetch.models.teacher: sha256 of model.safetensors must be 0000000000000000000000000000000000000000000000000000000000000000, "
         "found {sha}",
     ),
     "no access": (
         {},
         {"status": [403] * 9},
-        "fetch.teacher: some/model refused access without a token (HF_TOKEN is not set) (status 403)",
+        "fetch.models.teacher: some/model refused access without a token (HF_TOKEN is not set) (status 403)",
     ),
 }
 
@@ -339,7 +342,7 @@ def test_no_network_is_one_line(tmp_path):
     message = refused(fetch(tmp_path, f"http://user:password@127.0.0.1:{port}", "teacher", MODEL))
     assert (
         message
-        == f"fetch.teacher: 127.0.0.1:{port} cannot be reached, or the connection broke (ConnectError)"
+        == f"fetch.models.teacher: 127.0.0.1:{port} cannot be reached, or the connection broke (ConnectError)"
     )
 
 
@@ -428,18 +431,18 @@ def test_datasets_of_other_forms(tmp_path, served, form):
 
 
 BAD_VALUES = {
-    "a way that is none": ({"hub": "a/b"}, "fetch.base.revision: is missing"),
+    "a way that is none": ({"hub": "a/b"}, "fetch.models.base.revision: is missing"),
     "weights": (
         {**MODEL, "weights": "bin"},
-        "fetch.base.weights: must be safetensors, pickle or the name of a .gguf file, found 'bin'",
+        "fetch.models.base.weights: must be safetensors, pickle or the name of a .gguf file, found 'bin'",
     ),
-    "revision": ({**MODEL, "revision": 123}, "fetch.base.revision: must be a valid string, found 123"),
+    "revision": ({**MODEL, "revision": 123}, "fetch.models.base.revision: must be a valid string, found 123"),
     "name": (
         {**MODEL, "hub": "https://huggingface.co/a/b"},
-        "fetch.base.hub: must be OWNER/NAME as the hub has it, found 'https://huggingface.co/a/b'",
+        "fetch.models.base.hub: must be OWNER/NAME as the hub has it, found 'https://huggingface.co/a/b'",
     ),
-    "sum": ({**MODEL, "files": {"a": "b"}}, "fetch.base.files.a: must be 64 hex digits, found 'b'"),
-    "key": ({**MODEL, "config": "x"}, "fetch.base.config: is not a known parameter, found 'x'"),
+    "sum": ({**MODEL, "files": {"a": "b"}}, "fetch.models.base.files.a: must be 64 hex digits, found 'b'"),
+    "key": ({**MODEL, "config": "x"}, "fetch.models.base.config: is not a known parameter, found 'x'"),
 }
 
 
@@ -447,7 +450,7 @@ BAD_VALUES = {
 def test_a_bad_value_is_named_by_its_key(tmp_path, name):
     asset, message = BAD_VALUES[name]
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    values["fetch"]["base"] = asset
+    values["fetch"]["models"]["base"] = asset
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(params.UserError, match=r"params.yaml: .*" + message.replace(".", r"\.")):
         params.load(tmp_path / "params.yaml")

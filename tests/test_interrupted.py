@@ -61,8 +61,8 @@ def kept(project):
     [
         ("fetch@teacher", r"models/teacher$", 1),
         pytest.param("sample", r"data/gold\.parquet$", 1, marks=THOROUGH),
-        ("score@pool", PART, 2),
-        pytest.param("score@pool", r"data/scores/pool\.parquet$", 1, marks=THOROUGH),
+        ("score@teacher-pool", PART, 2),
+        pytest.param("score@teacher-pool", r"data/scores/teacher/pool\.parquet$", 1, marks=THOROUGH),
         pytest.param("label", r"data/teacher_test\.parquet$", 1, marks=THOROUGH),
         pytest.param("select", r"data/review_test\.csv$", 1, marks=THOROUGH),
         ("train", r"models/student$", 1),

@@ -57,12 +57,15 @@ def test_a_german_task_and_a_person_s_answers(tmp_path, index):
     )
     with project.params() as params:
         params["task"]["classes"] = CLASSES
-        params["fetch"]["dataset"], params["fetch"]["teacher"] = {"own": "gäste.csv"}, {"own": "nli"}
+        params["fetch"]["dataset"], params["fetch"]["models"]["teacher"] = (
+            {"own": "gäste.csv"},
+            {"own": "nli"},
+        )
         params["sample"].update(format="csv", columns=None, text="Äußerung", gold=None)
-        params["score"].update(kind="entailment", templates=HYPOTHESES, max_tokens=64)
+        params["score"]["teacher"].update(kind="entailment", templates=HYPOTHESES, max_tokens=64)
     printed = project.dvc("repro")
     assert "110 texts x 2 templates" in printed and "accuracy is unknown" in printed
-    scores = about(project.root / "data/scores/pool.parquet")
+    scores = about(project.root / "data/scores/teacher/pool.parquet")
     assert [json.loads(template) for template in scores["templates"]] == HYPOTHESES
     labeled = pq.read_table(project.root / "data/labeled.parquet")["labels"].to_pylist()
     assert {label for (label,) in labeled} == {"erfreulich", "ärgerlich"}

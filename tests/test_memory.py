@@ -44,13 +44,13 @@ def test_150_classes_and_2000_texts(tmp_path):
     sampling.write_params(tmp_path)
     params = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
     params["task"]["classes"] = [{"name": f"c{n}", "words": f"class number {n}"} for n in range(150)]
-    params["score"].update(kind="similarity", templates=[{"class_text": "{class}"}])
+    params["score"]["teacher"].update(kind="similarity", templates=[{"class_text": "{class}"}])
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
     texts = [text for _, text in tiny.sentences(2000)]
     columns = {"id": [text_id(text) for text in texts], "text": texts, "row": np.arange(2000)}
     write_table(tmp_path / "pool.parquet", pa.table(columns, schema=TEXTS))
     tiny.encoder(tmp_path / "teacher", "mean_tokens")
-    assert peak(tmp_path, "score", "pool.parquet", "teacher", "scores.parquet") < 2048
+    assert peak(tmp_path, "score", "teacher", "pool.parquet", "teacher", "scores.parquet") < 2048
     scores = matrix(pq.read_table(tmp_path / "scores.parquet")["score"])
     assert scores.shape == (2000, 150) and np.isfinite(scores).all()
 

@@ -46,6 +46,7 @@ def test_the_recipe_is_the_notebook_s():
     assert (label["calibration"], label["temperature"], PRESET["select"]["coverage"]) == ("none", 1.0, 1.0)
     assert train == {
         "labels": "teacher",
+        "base": "base",
         "targets": "hard",
         "seed": 42,
         "epochs": 5,
@@ -96,11 +97,13 @@ def test_the_preset_from_end_to_end_and_then_without_the_network(tmp_path, index
         teacher = hub.contents(hub.nli_model(tmp_path / "nli"))
         base = hub.contents(hub.electra_model(tmp_path / "electra"))
         commits = {
-            "models/teacher": server.add("model", PRESET["fetch"]["teacher"]["hub"], hub.pickled(teacher)),
-            "models/base": server.add("model", PRESET["fetch"]["base"]["hub"], hub.pickled(base)),
+            "models/teacher": server.add(
+                "model", PRESET["fetch"]["models"]["teacher"]["hub"], hub.pickled(teacher)
+            ),
+            "models/base": server.add("model", PRESET["fetch"]["models"]["base"]["hub"], hub.pickled(base)),
             "data/raw": server.add("dataset", PRESET["fetch"]["dataset"]["hub"], hub.glue(ROWS)),
         }
-        project.dvc("repro", "fetch@teacher", "fetch@base", "fetch@dataset")
+        project.dvc("repro", "fetch@teacher", "fetch@base", "fetch_dataset")
     for folder, commit in commits.items():
         assert yaml.safe_load(project.read(f"{folder}/hub.yaml"))["commit"] == commit
     printed = project.dvc("repro", online=False)  # the hub is gone

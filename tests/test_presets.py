@@ -15,6 +15,8 @@ from nolabels.stage import UserError
 from tests import readme, tiny, workspace
 
 ROOT = Path("presets").resolve().parent
+VALUES = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+MODELS, TEACHERS = list(VALUES["fetch"]["models"]), list(VALUES["score"])
 OWN = "# mine\n\ntrain:\n  # because I say so\n  epochs: 7  # often\n"
 
 
@@ -35,6 +37,18 @@ def text():
     return Path("params.yaml").read_text(encoding="utf-8")
 
 
+def flat(values):
+    """{path: value} of a params file: models and keys of teachers each by itself; None: taken out."""
+    found = {}
+    for section, keys in values.items():
+        for key, value in keys.items():
+            if value is not None and (section == "score" or (section, key) == ("fetch", "models")):
+                found |= {(section, key, name): item for name, item in value.items()}
+            else:
+                found[section, key] = value
+    return found
+
+
 def test_the_record_is_of_the_params_yaml_at_hand():
     found = preset.git("hash-object", "params.yaml")
     assert preset.SHIPPED.read_text(encoding="utf-8") == found, (
@@ -47,11 +61,12 @@ def test_presets_are_valid_and_hold_what_differs(name):
     preset.load(name)
     base, made = preset.shipped(), preset.text_of(name)
     over = (preset.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
-    before, own, after = (yaml.safe_load(content) for content in (base, over, made))
-    for section, keys in before.items():
-        changed = {key for key, value in after[section].items() if key not in keys or keys[key] != value}
-        assert changed == set(own.get(section, {})), section
-        assert {key: after[section][key] for key in changed} == own.get(section, {})
+    before, own, after = (flat(yaml.safe_load(content)) for content in (base, over, made))
+    gone = {place for place, value in own.items() if value is None and place[:-1] in preset.NAMED}
+    kept = {place: value for place, value in own.items() if place not in gone}
+    assert {place: value for place, value in after.items() if before.get(place, "none") != value} == kept
+    assert all({place[:2], place} & gone for place in before.keys() - after.keys())
+    assert not gone & {place[:length] for place in after for length in (2, 3)}
     about, *_ = preset.header(over)
     assert re.fullmatch(r"# \S.{20,110}\.", about), "the line of --list"
 
@@ -59,9 +74,15 @@ def test_presets_are_valid_and_hold_what_differs(name):
 @pytest.mark.parametrize("name", preset.names())
 def test_no_comment_is_lost(name):
     path = preset.FOLDER / f"{name}.yaml"
-    made = preset.text_of(name).splitlines()
-    for content in (preset.shipped(), path.read_text(encoding="utf-8")):
-        comments = [line for line in content.splitlines() if line.lstrip().startswith("#")]
+    made, lines = preset.text_of(name).splitlines(), preset.shipped().splitlines()
+    own = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+    there, _ = preset.spans(preset.shipped(), ())
+    for place, value in own.items():
+        if value is None and place[:-1] in preset.NAMED:  # what is taken out goes with the comments inside it
+            first, last = there[place]
+            lines[first:last] = [""] * (last - first)
+    for content in (lines, path.read_text(encoding="utf-8").splitlines()):
+        comments = [line for line in content if line.lstrip().startswith("#")]
         kept = iter(made)
         missing = [line for line in comments if line not in kept]  # and in their order
         assert not missing
@@ -78,7 +99,11 @@ def test_each_key_has_a_comment():
     for line in text().splitlines():
         if found := re.match(r"(\w+):", line):
             section = found[1]
-        elif section in sections and (found := re.match(r"  (\w+):", line)) and found[1] != "overlap":
+            # the keys of a teacher stand below its name
+            key = r" {4}(\w+):" if section == "score" else r" {2}(\w+):"
+        elif section == "score" and line.strip().rstrip(":") in TEACHERS[1:]:
+            section = None  # those of the first are explained
+        elif section in sections and (found := re.match(key, line)) and found[1] != "overlap":
             assert before.lstrip().startswith("#"), f"{section}.{found[1]}"
         before = line
 
@@ -140,7 +165,34 @@ def test_list_says_each_in_a_line(folder, capsys):
         ("trains:\n  epochs: 7\n", "trains: is no section of params.yaml"),
         ("train: 7\n", "train: must hold keys, found 7"),
         ("train:\n  epochs: 0\n", "train.epochs: must be greater than or equal to 1, found 0"),
-        ("score:\n  kind: endpoint\n", "score: templates of kind endpoint need plain; number 1 has chat"),
+        (
+            "score:\n  teacher:\n    kind: endpoint\n",
+            "score.teacher: templates of kind endpoint need plain; number 1 has chat",
+        ),
+        ("score:\n  kind: endpoint\n", "score.kind: must be"),
+        ("score:\n  other:\n    kind: likelihood\n", "score.other.templates: is missing"),
+        (
+            "score:\n" + "".join(f"  {name}: null\n" for name in TEACHERS),
+            "must be written as params.yaml is: ",
+        ),
+        (
+            "score:\n  other: null\n",
+            "score.other: must be one that params.yaml has, to take it out with null",
+        ),
+        (
+            "fetch:\n  models:\n    assistant: null\n",
+            "fetch.models.assistant: must be one that params.yaml has, to take it out with null",
+        ),
+        (
+            "fetch:\n  models:\n    teacher: null\n",
+            f"score.teacher: must be named like a model of fetch.models ({', '.join(MODELS[1:])})",
+        ),
+        (
+            "fetch:\n  models:\n    base: null\nscore:\n  base: null\n",
+            "train.base: must name a model of fetch.models that can be fine-tuned "
+            f"({', '.join(name for name in MODELS if name != 'base')}), found base",
+        ),
+        ("fetch:\n  models: 7\n", "fetch.models: must be a valid dictionary, found 7"),
         ("- epochs\n", "must hold sections, found list"),
         ("# nothing\n", "must hold sections, found NoneType"),
         ("train: [\n", "line 2: not valid YAML: "),
@@ -181,16 +233,83 @@ def test_values_replace_whole_and_in_all_forms(folder):
     Path("presets/mine.yaml").write_text(
         "# mine\n\nlabel:\n  prior:\n    negative: 0.25\n    # most\n    positive: 0.75\nsample:\n  gold:\n"
         "    column: rating\n    names: true\n  columns:\n  - rating\n  - text\n  test_file:\n"
-        "score:\n  templates:\n    - plain: |\n        {text}\n\n        So: {class}\n\n  max_tokens: 8\n"
+        "score:\n  teacher:\n    templates:\n      - plain: |\n          {text}\n\n          So: {class}\n\n"
+        "    max_tokens: 8\n"
     )
     found = preset.load("mine")
     assert found.label.prior == {"negative": 0.25, "positive": 0.75}
     assert found.sample.gold.model_dump(exclude_none=True) == {"column": "rating", "names": True}
     assert (found.sample.columns, found.sample.test_file) == (["rating", "text"], None)
-    assert [template.plain for template in found.score.templates] == ["{text}\n\nSo: {class}\n"]
+    assert [template.plain for template in found.score["teacher"].templates] == ["{text}\n\nSo: {class}\n"]
     lines = preset.text_of("mine").splitlines()
     assert "    # most" in lines
     assert all(line in lines for line in preset.shipped().splitlines() if line.lstrip().startswith("#"))
+
+
+MORE = """# mine
+
+fetch:
+  models:
+    # small
+    small: {own: small}
+    large:
+      own: large
+score:
+  # the second
+  small:
+    kind: similarity
+    templates:
+      - class_text: "{class}"
+    max_tokens: 64
+    long_text: cut
+    overlap: null
+    precision: auto
+"""
+
+
+def test_a_preset_adds_models_and_a_teacher(folder):
+    before = text()
+    Path("presets/mine.yaml").write_text(MORE, encoding="utf-8")
+    preset.main(["mine"])
+    found = params.load()
+    assert list(found.fetch.models) == [*MODELS, "small", "large"]
+    assert list(found.score) == [*TEACHERS, "small"] and found.score["small"].max_tokens == 64
+    assert found.score["teacher"] == preset.load("default").score["teacher"]
+    added = [line for line in MORE.splitlines()[3:] if line not in ("  models:", "score:")]
+    lines = iter(text().splitlines())
+    assert all(line in lines for line in added), "each line, in its order"
+    assert text().splitlines()[3:] != before.splitlines()
+    assert [line for line in text().splitlines()[3:] if line not in added] == [
+        line for line in before.splitlines() if line not in added
+    ]
+    preset.main(["default"])
+    assert text() == before
+
+
+def test_null_takes_a_model_and_a_teacher_out(folder):
+    """Another model, under another name, in the place of the shipped teacher."""
+    removed = "    # slow\n    teacher: null\n"
+    Path("presets/mine.yaml").write_text(
+        MORE.replace("  models:\n", f"  models:\n{removed}").replace(
+            "score:\n", "score:\n  teacher: null  # too\n"
+        ),
+        encoding="utf-8",
+    )
+    preset.main(["mine"])
+    found = params.load()
+    assert list(found.fetch.models) == [*MODELS[1:], "small", "large"]
+    assert list(found.score) == [*TEACHERS[1:], "small"]
+    assert f"    # slow\n    {MODELS[1]}:\n" in text() and "SmolLM2" not in text()
+    preset.main(["own-csv"])
+    assert "teacher" in params.load().score
+
+
+@pytest.mark.parametrize("nothing", ["null", "~", "", "null  # none: of them"])
+def test_null_in_all_forms(folder, nothing):
+    Path("presets/mine.yaml").write_text(
+        MORE.replace("score:\n", f"score:\n  teacher: {nothing}\n"), encoding="utf-8"
+    )
+    assert list(preset.load("mine").score) == [*TEACHERS[1:], "small"]
 
 
 def test_the_notebook_s_figures_do_not_differ():
@@ -210,7 +329,7 @@ def test_the_notebook_s_figures_do_not_differ():
 def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
     text = readme.section("Your own csv")
     assert len(text.splitlines()) <= 15
-    project = workspace.Workspace.make(tmp_path / "project", index)
+    project = workspace.Workspace.make(tmp_path / "project", index, whole=True)
     draw = random.Random(3)
     rows = "".join(
         f'{n},"{text}, {draw.random():.3f}"\r\n' for n, (_, text) in enumerate(tiny.sentences(1500))
@@ -227,7 +346,10 @@ def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
         assert content.count(old) == 1, old
         path.write_text(content.replace(old, new), encoding="utf-8")
     with project.params() as values:  # the models' size, and nothing else
-        values["fetch"]["teacher"], values["fetch"]["base"] = index["tiny_teacher"], index["tiny_base"]
+        values["fetch"]["models"]["teacher"], values["fetch"]["models"]["base"] = (
+            index["tiny_teacher"],
+            index["tiny_base"],
+        )
     printed = project.dvc("repro")
     assert "accuracy is unknown" in printed
     assert (project.root / "models/student/model.safetensors").exists()

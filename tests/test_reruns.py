@@ -15,7 +15,10 @@ from tests import tiny, workspace
 
 pytestmark = pytest.mark.slow
 
-EVALUATE, SCORE = ["evaluate@dev", "evaluate@test"], ["score@dev", "score@pool", "score@test"]
+EVALUATE, SCORE = (
+    ["evaluate@dev", "evaluate@test"],
+    ["score@teacher-dev", "score@teacher-pool", "score@teacher-test"],
+)
 AFTER_SELECT = ["select", "train", "export", "baseline", *EVALUATE, "forecast", "report"]
 AFTER_TRAIN = ["train", "export", *EVALUATE, "forecast", "report"]
 
@@ -37,7 +40,7 @@ def set_runtime(project):
 
 def set_base(project):
     with project.params() as params:
-        params["fetch"]["base"] = project.other_base
+        params["fetch"]["models"]["base"] = project.other_base
 
 
 def answer(project):
@@ -70,7 +73,7 @@ def edit(path):
         (edit("nolabels/teachers/likelihood.py"), SCORE),
         pytest.param(
             edit("nolabels/packages.py"),
-            ["fetch@base", "fetch@dataset", "fetch@teacher"],
+            ["fetch@base", "fetch_dataset", "fetch@teacher"],
             marks=pytest.mark.thorough,
         ),
     ],
@@ -113,14 +116,38 @@ def test_nothing_runs_after_nothing(project):
 
 def test_a_larger_pool_asks_only_for_its_new_texts(project):
     with project.params() as params:
-        templates = len(params["score"]["templates"])
+        templates = len(params["score"]["teacher"]["templates"])
         params["sample"]["pool"] += 40
-    printed = project.dvc("repro", "score@pool")
+    printed = project.dvc("repro", "score@teacher-pool")
     asked, known = 340 * templates, 300 * templates
     assert (
         f"340 texts x {templates} templates = {asked} questions, {known} known, {asked - known} to ask"
         in printed
     )
+
+
+@pytest.mark.thorough
+def test_a_teacher_more_asks_that_one_and_one_less_asks_none(project, index):
+    before = project.read("data/labeled.parquet")
+    with project.params() as params:
+        params["fetch"]["models"]["encoder"] = index["tiny_base_two"]
+        params["score"]["encoder"] = {
+            **{"kind": "similarity", "templates": [{"class_text": "It is {class}."}]},
+            **{"max_tokens": 64, "long_text": "cut", "overlap": None, "precision": "float32"},
+        }
+    # a folder of this name is there, since the shipped params.yaml has such a model
+    asked = [f"score@encoder-{part}" for part in ("dev", "pool", "test")]
+    assert sorted(project.repro()) == sorted(["fetch@encoder", *asked, "label", *AFTER_SELECT])
+    assert project.read("data/labeled.parquet") != before
+    assert list(json.loads(project.read("metrics/label.json"))["teachers"]) == ["teacher", "encoder"]
+    page = project.read("reports/index.html").decode()
+    assert "tiny_teacher==1.0" in page and "tiny_base_two==1.0" in page
+    with project.params() as params:
+        del params["fetch"]["models"]["encoder"], params["score"]["encoder"]
+    ran = project.repro()
+    assert "label" in ran and not {stage for stage in ran if stage.startswith(("score", "fetch", "train"))}
+    assert project.read("data/labeled.parquet") == before
+    assert project.repro() == []
 
 
 def outs_of(project, stages):
@@ -180,9 +207,9 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     path = project.root / "data/own/reviews.csv"
     write_csv(path, texts[:300])
     with project.params() as params:
-        params["fetch"] |= {"teacher": index["tiny_teacher"], "base": index["tiny_base"]}
+        params["fetch"]["models"] = {"teacher": index["tiny_teacher"], "base": index["tiny_base"]}
         params["train"]["epochs"] = 1
-        templates = len(params["score"]["templates"])
+        templates = len(params["score"]["teacher"]["templates"])
     project.repro("select")
     given = {}
     for source, file, count in (
@@ -206,7 +233,7 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
         assert before[name] <= after[name]
         known, asked = len(before[name]) * templates, len(new[name]) * templates
         assert (
-            f"score: {name}: {len(after[name])} texts x {templates} templates = {known + asked} questions, "
+            f"score: teacher, {name}: {len(after[name])} texts x {templates} templates = {known + asked} questions, "
             f"{known} known, {asked} to ask" in printed
         )
     assert kept == {name: project.read(f"data/{name}.csv") for name in given}
@@ -258,7 +285,7 @@ def test_a_run_without_dev_ends_well(tmp_path, index):
     """No text to choose by, through every stage."""
     project = workspace.Workspace.make(tmp_path / "project", index, dev=0)
     printed = project.dvc("repro")
-    assert "score: dev: 0 texts x 4 templates = 0 questions, 0 known, 0 to ask" in printed
+    assert "score: teacher, dev: 0 texts x 4 templates = 0 questions, 0 known, 0 to ask" in printed
     assert "evaluate: dev holds no texts" in printed
     assert json.loads(project.read("metrics/dev.json")).keys() == {"n", "texts", "size"}
     assert json.loads(project.read("metrics/test.json"))["n"] == 60

@@ -95,7 +95,7 @@ def test_an_s3_server_shares_what_a_folder_shares(project, tmp_path, s3):
 
     # runs made before: other parameters, nothing asked
     with project.params() as params:
-        params["score"]["templates"] = params["score"]["templates"][:2]
+        params["score"]["teacher"]["templates"] = params["score"]["teacher"]["templates"][:2]
     project.repro()
     project.dvc("push", "--run-cache", "-A", more=keys)
     (other.root / "params.yaml").write_bytes(project.read("params.yaml"))
@@ -146,7 +146,7 @@ def test_what_is_fetched_again_need_not_be_pushed(project, tmp_path):
     other = project.clone(tmp_path / "other")
     pulled = other.run(["bash", "-euo", "pipefail", "-c", second])
     assert pulled.returncode == 0, pulled.stdout
-    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch@dataset", "fetch@teacher"]
+    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch_dataset", "fetch@teacher"]
     assert outs_of(other) == outs_of(project)
     assert other.read("models/student/model.safetensors") == project.read("models/student/model.safetensors")
 
@@ -155,13 +155,13 @@ def test_a_colleague_is_spared_a_run_that_was_made_before(project, tmp_path):
     project.dvc("remote", "add", "-d", "shared", str(tmp_path / "remote"))
     project.git("commit", "-qam", "A remote")
     with project.params() as params:
-        params["score"]["templates"] = params["score"]["templates"][:2]
+        params["score"]["teacher"]["templates"] = params["score"]["teacher"]["templates"][:2]
     project.repro()
     project.dvc("push", "--run-cache", "-A")
-    made = project.read("data/scores/pool.parquet")
+    made = project.read("data/scores/teacher/pool.parquet")
 
     other = project.clone(tmp_path / "other")
     (other.root / "params.yaml").write_bytes(project.read("params.yaml"))
     printed = other.dvc("repro", "--pull", online=False)
     assert set(stages_of(printed)) <= set(EVALUATE)  # its metrics lie in Git, so DVC cannot restore them
-    assert other.read("data/scores/pool.parquet") == made
+    assert other.read("data/scores/teacher/pool.parquet") == made

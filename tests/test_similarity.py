@@ -81,19 +81,32 @@ def test_a_causal_model_gives_its_last_token(tmp_path):
 
 def test_texts_are_encoded_once_for_all_templates(tmp_path, monkeypatch):
     teacher = load(tiny.encoder(tmp_path, "mean_tokens"), **{word: f"about {word}" for word in WORDS})
-    templates = [
-        NAMED,
-        Template(class_text="a text: {description}"),
-        Template(class_text="{class}", text="query: {text}"),
-    ]
+    forms = ["{class}", "a text: {description}", "It is {class}."]
+    templates = [Template(class_text=form, text="query: {text}") for form in forms]
     calls = []
     embed = Similarity.embed
     monkeypatch.setattr(Similarity, "embed", lambda self, texts: calls.append(texts) or embed(self, texts))
     answers = teacher.ask(TEXTS, templates, WORDS)
-    assert [len(texts) for texts in calls] == [len(TEXTS), 3, 3, len(TEXTS)]
+    assert [len(texts) for texts in calls] == [len(TEXTS), 3, 3, 3]
+    assert calls[0][0] == f"query: {TEXTS[0]}"
     assert calls[2] == [f"a text: about {word}" for word in WORDS]
-    assert calls[3][0] == f"query: {TEXTS[0]}"
     assert len({answers.scores[0, index].tobytes() for index in range(3)}) == 3
+    teacher.ask(TEXTS[:1], templates, WORDS)
+    assert [len(texts) for texts in calls[4:]] == [1]  # what classes are is known
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_the_embeddings_are_answers_too(tmp_path, dense):
+    answers = load(tiny.encoder(tmp_path, "mean_tokens", dense=dense)).ask(TEXTS, [NAMED], WORDS)
+    assert answers.embeddings.dtype == np.float16 and answers.embeddings.shape == (
+        len(TEXTS),
+        8 if dense else 32,
+    )
+    np.testing.assert_allclose(np.linalg.norm(answers.embeddings.astype(np.float32), axis=1), 1, atol=2e-3)
+    # of length 1, so that those of two equal texts are their highest score
+    again = load(tmp_path).ask(TEXTS, [NAMED], TEXTS[:5])
+    cosines = answers.embeddings[:5].astype(np.float32) @ answers.embeddings[:5].astype(np.float32).T
+    np.testing.assert_allclose(again.scores[:5, 0], SCALE * cosines, atol=SCALE * 4e-3)
 
 
 def test_long_text_is_cut_to_the_model_or_read_in_parts(tmp_path):
@@ -105,6 +118,11 @@ def test_long_text_is_cut_to_the_model_or_read_in_parts(tmp_path):
     assert parts.cut[:, 0].tolist() == [True, False] and parts.tokens[0, 0] > 200
     assert np.abs(parts.scores[0] - cut.scores[0]).max() > 1e-3
     assert np.allclose(parts.scores[1], cut.scores[1], atol=1e-4)
+    # the mean of the parts, as the scores are
+    assert np.abs(parts.embeddings[0] - cut.embeddings[0]).max() > 1e-3
+    classes, _ = load(folder).embed(WORDS)
+    expected = SCALE * parts.embeddings.astype(np.float32) @ classes.T
+    assert np.allclose(parts.scores[:, 0], expected, atol=SCALE * 2e-3)
 
 
 def test_many_classes_take_no_object_per_score(tmp_path):

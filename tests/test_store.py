@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +16,13 @@ import yaml
 from nolabels import teachers
 from nolabels.stage import UserError
 from nolabels.store import AnswerStore, parts
-from nolabels.tables import POOL, write_table
+from nolabels.tables import POOL, read_table, write_table
 from nolabels.teachers import Answers
 from nolabels.texts import answer_key, text_id
 from stages import score
 from tests import tiny
 
-PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
 PART_TEXTS = teachers.PART_TEXTS["likelihood"]
 ASKER = {"kind": "likelihood", "teacher": "f" * 64}
 
@@ -69,7 +70,7 @@ def asking(tmp_path, monkeypatch, causal_folder):
         }
         write_table("pool.parquet", pa.table(rows, schema=POOL))
         monkeypatch.setattr(score.teachers, "load", lambda *_, **__: teacher)
-        score.main(["pool.parquet", str(causal_folder), "scores.parquet"])
+        score.main(["teacher", "pool.parquet", str(causal_folder), "scores.parquet"])
         return Path("scores.parquet").read_bytes()
 
     return run
@@ -90,17 +91,86 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(asking, tmp_path):
     assert set(kept) <= {path.name for path in store.rglob("*.parquet")}
 
 
+class Encoding(Counting):
+    """One that gives embeddings too."""
+
+    def ask(self, texts, templates, words):
+        embeddings = [[len(text), sum(text.encode()) % 97, len(text) % 5] for text in texts]
+        return replace(super().ask(texts, templates, words), embeddings=np.array(embeddings, np.float16))
+
+
+def encode(params):
+    templates = [{"class_text": "{class}"}, {"class_text": "It is {class}."}]
+    params["score"]["teacher"].update(kind="similarity", templates=templates)
+
+
+def embeddings():
+    """Of the table of scores: its column, T rows for each text."""
+    return read_table("scores.parquet", ["embedding"])["embedding"].to_pylist()
+
+
+def test_embeddings_stand_beside_the_scores_and_are_asked_once(asking, capsys):
+    whole = asking(300, Encoding(), encode)
+    found = embeddings()
+    assert found[1::2] == [None] * 300 and None not in found[::2]
+    texts = [text for _, text in tiny.sentences(300)]
+    wanted = Encoding().ask(texts, ["a"], ["b"]).embeddings
+    assert b"".join(found[::2]) == wanted.tobytes()
+    capsys.readouterr()
+    assert asking(300, None) == whole  # no teacher is loaded
+    assert "600 known, 0 to ask" in capsys.readouterr().out
+    teacher = Encoding()
+    asking(360, teacher)
+    assert "600 known, 120 to ask" in capsys.readouterr().out
+    assert embeddings()[:600] == found and len(embeddings()) == 720 and None not in embeddings()[600::2]
+
+
+def test_a_template_more_leaves_the_embeddings_as_they_are(asking, capsys):
+    asking(300, Encoding(), encode)
+    found = embeddings()
+    more = {"class_text": "All in all: {class}"}
+    asking(300, Encoding(), lambda params: params["score"]["teacher"]["templates"].append(more))
+    assert "600 known, 300 to ask" in capsys.readouterr().out
+    assert embeddings()[::3] == found[::2]
+    # another form of the texts has other embeddings, and so other answers
+    queries = [{"class_text": "{class}", "text": "query: {text}"}]
+    asking(300, Encoding(), lambda params: params["score"]["teacher"].update(templates=queries))
+    assert "0 known, 300 to ask" in capsys.readouterr().out
+
+
+def test_a_killed_run_loses_no_embeddings(asking, tmp_path):
+    whole = asking(500, Encoding(), encode)
+    (tmp_path / ".work").rename(tmp_path / "before")
+    with pytest.raises(KeyboardInterrupt):
+        asking(500, Encoding(dies_after=4))
+    assert asking(500, Encoding()) == whole
+
+
+def test_a_long_table_has_no_embeddings(asking, capsys, monkeypatch):
+    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    without = asking(300, Encoding(), encode)
+    assert "embedding" not in read_table("scores.parquet").column_names
+    assert "0 known, 600 to ask" in capsys.readouterr().out
+    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 300)
+    asking(300, Encoding())
+    assert None not in embeddings()[::2]
+    assert "0 known, 600 to ask" in capsys.readouterr().out  # scores without embeddings are half an answer
+    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    assert asking(300, None) == without
+    assert "600 known, 0 to ask" in capsys.readouterr().out
+
+
 def rename(params):
     params["task"]["classes"][0]["name"] = "bad"
     params["sample"]["gold"]["ranges"] = {"bad": [-4, -0.5], "positive": [0.5, 4]}
 
 
 def add_template(params):
-    params["score"]["templates"].append({"plain": "{text} All in all: {class}"})
+    params["score"]["teacher"]["templates"].append({"plain": "{text} All in all: {class}"})
 
 
 def reorder_templates(params):
-    params["score"]["templates"].reverse()
+    params["score"]["teacher"]["templates"].reverse()
 
 
 def add_class(params):
@@ -190,6 +260,12 @@ def test_answers_come_back_by_value(tmp_path):
     np.testing.assert_array_equal(known.scores[:, 0, [0, 2]], answers.scores[[2, 0], 1][:, [1, 0]])
     assert known.there[:, 0].tolist() == [[True, False, True]] * 2
     assert not known.there[:, 1].any()
+    assert known.embeddings is None
+    assert not store.read(keys, ["t"], ["x"], embedded=True).there.any()
+    store.write(keys[:2], ["t"], ["x"], Encoding().ask(["a", "b"], ["t"], ["x"]))
+    some = store.read(keys, ["t"], ["x"], embedded=True)
+    assert some.there[:, 0, 0].tolist() == [True, True, False]
+    np.testing.assert_array_equal(some.take([1, 1, 0]).embeddings, [[1, 1, 1], [1, 1, 1], [1, 0, 1]])
     ((texts, templates, words),) = known.missing()
     assert texts.tolist() == [0, 1] and templates.tolist() == [0, 1] and words.tolist() == [0, 1, 2]
 

@@ -23,13 +23,16 @@ LONG = "The old town walks through a story of people. " * 10
 
 @pytest.fixture
 def values(tmp_path, monkeypatch):
-    """The default parameters, to be changed; the working folder is one of the test's own."""
+    """The default parameters with one teacher, to be changed; the working folder is one of the test's own."""
     monkeypatch.chdir(tmp_path)
-    return yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8"))
+    found = tiny.one_teacher(yaml.safe_load((REPOSITORY / "params.yaml").read_text(encoding="utf-8")))
+    found["label"]["refine"] = "auto"
+    return found
 
 
 def load(values):
-    Path("params.yaml").write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(values, allow_unicode=True, sort_keys=False)
+    Path("params.yaml").write_text(text, encoding="utf-8")
     return params.load()
 
 
@@ -39,12 +42,12 @@ def load(values):
         ({"templates": [{"hypothesis": "It is {class}."}]}, "templates of kind likelihood need chat and answer, or plain; number 1 has hypothesis"),
         ({"kind": "entailment"}, "templates of kind entailment need hypothesis; number 1 has chat and answer"),
         ({"kind": "similarity", "templates": [{"hypothesis": "{class}"}]}, "need class_text, or class_text and text; number 1 has hypothesis"),
-        ({"kind": "entailment", "templates": [{"hypothesis": "It is {}."}]}, "score.templates.0.hypothesis: must hold {class} exactly once, found 'It is {}.'"),
+        ({"kind": "entailment", "templates": [{"hypothesis": "It is {}."}]}, "score.teacher.templates.0.hypothesis: must hold {class} exactly once, found 'It is {}.'"),
         ({"kind": "similarity", "templates": [{"class_text": "a class"}]}, "class_text must hold {class} or {description}, found 'a class'"),
         ({"kind": "similarity", "templates": [{"class_text": "{description}"}]}, "task.classes: each needs a description, which a template asks for; 'negative' has none"),
         ({"kind": "similarity", "templates": [{"class_text": "{class}", "plain": "{text} {class}"}]}, "found plain and class_text"),
-        ({"kind": "sentiment"}, "score.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'sentiment'"),
-        ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}]}, "score.kind: must be endpoint where fetch.teacher is an endpoint, and there alone, found endpoint"),
+        ({"kind": "sentiment"}, "score.teacher.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'sentiment'"),
+        ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}]}, "score.teacher.kind: must be endpoint where fetch.models.teacher is an endpoint, and there alone, found endpoint"),
         ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}], "precision": "float32"}, "precision must be auto for an endpoint"),
         ({"long_text": "parts"}, "overlap must be a number with long_text: parts"),
         ({"overlap": 4}, "and null with long_text: cut, found 4 with cut"),
@@ -52,7 +55,9 @@ def load(values):
     ],
 )  # fmt: skip
 def test_a_template_of_another_kind_is_one_line(values, change, message):
-    values["score"].update(change)
+    for item in values["task"]["classes"]:
+        item["description"] = None
+    values["score"]["teacher"].update(change)
     with pytest.raises(UserError) as error:
         load(values)
     assert message in str(error.value) and "\n" not in str(error.value)
@@ -61,14 +66,14 @@ def test_a_template_of_another_kind_is_one_line(values, change, message):
 @pytest.mark.parametrize(
     ("teacher", "message"),
     [
-        ({"endpoint": "http://key@127.0.0.1/v1", "model": "m"}, "fetch.teacher.endpoint: must"),
-        ({"endpoint": "127.0.0.1", "model": "m"}, "fetch.teacher.endpoint: must"),
-        ({"endpoint": "http://127.0.0.1/v1"}, "fetch.teacher.model: is missing"),
-        ({"endpoint": "http://127.0.0.1/v1", "model": "m"}, "score.kind: must be endpoint where"),
+        ({"endpoint": "http://key@127.0.0.1/v1", "model": "m"}, "fetch.models.teacher.endpoint: must"),
+        ({"endpoint": "127.0.0.1", "model": "m"}, "fetch.models.teacher.endpoint: must"),
+        ({"endpoint": "http://127.0.0.1/v1"}, "fetch.models.teacher.model: is missing"),
+        ({"endpoint": "http://127.0.0.1/v1", "model": "m"}, "score.teacher.kind: must be endpoint where"),
     ],
 )
 def test_an_endpoint_that_cannot_be(values, teacher, message):
-    values["fetch"]["teacher"] = teacher
+    values["fetch"]["models"]["teacher"] = teacher
     with pytest.raises(UserError, match=message):
         load(values)
 
@@ -105,15 +110,24 @@ def tables():
     write_table("data/dev.parquet", TEXTS.empty_table())
 
 
+def ask(name, folder):
+    """score for the three tables; name, folder: of the teacher."""
+    for part in ("dev", "pool", "test"):
+        score.main([name, f"data/{part}.parquet", folder, f"data/scores/{name}/{part}.parquet"])
+
+
+def combine():
+    """label; returns its metrics."""
+    outs = [f"data/{name}.parquet" for name in ("labeled", "teacher_dev", "teacher_test")]
+    label.main(["data/pool.parquet", "data/scores", *outs, "metrics/label.json"])
+    return json.loads(Path("metrics/label.json").read_text(encoding="utf-8"))
+
+
 def run(teacher):
     """score for the three tables, then label; the pool's table of scores, its facts and the metrics."""
-    for name in ("dev", "pool", "test"):
-        score.main([f"data/{name}.parquet", teacher, f"data/scores/{name}.parquet"])
-    scores = [f"data/scores/{name}.parquet" for name in ("pool", "dev", "test")]
-    outs = [f"data/{name}.parquet" for name in ("labeled", "teacher_dev", "teacher_test")]
-    label.main(["data/pool.parquet", *scores, *outs, "metrics/label.json"])
-    path = "data/scores/pool.parquet"
-    return read_table(path), about(path), json.loads(Path("metrics/label.json").read_text())
+    ask("teacher", teacher)
+    path = "data/scores/teacher/pool.parquet"
+    return read_table(path), about(path), combine()
 
 
 @pytest.mark.parametrize(
@@ -128,10 +142,10 @@ def run(teacher):
 def test_every_kind_goes_through_the_stages(values, kind, template, make, long_text, tmp_path):
     for item in values["task"]["classes"]:
         item["description"] = f"about {item['name']} things"
-    values["score"].update(
+    values["score"]["teacher"].update(
         kind=kind, templates=[template], max_tokens=40, precision="float32", long_text=long_text
     )
-    values["score"]["overlap"] = 8 if long_text == "parts" else None
+    values["score"]["teacher"]["overlap"] = 8 if long_text == "parts" else None
     load(values)
     make(tmp_path / "teacher")
     tables()
@@ -139,19 +153,168 @@ def test_every_kind_goes_through_the_stages(values, kind, template, make, long_t
     assert len(scores) == 12 and facts["model"]["kind"] == kind and facts["model"]["parameters"] > 1000
     assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}
     assert (scores["against"].null_count == 0) == (kind == "entailment")
-    before = Path("data/scores/pool.parquet").read_bytes()
+    before = Path("data/scores/teacher/pool.parquet").read_bytes()
     run("teacher")
-    assert Path("data/scores/pool.parquet").read_bytes() == before
+    assert Path("data/scores/teacher/pool.parquet").read_bytes() == before
+
+
+@pytest.fixture
+def two(values, tmp_path):
+    """A language model that gives two templates and a sentence encoder that reads long texts in parts, asked."""
+    values["fetch"]["models"]["encoder"] = {"own": "encoder"}
+    common = {"max_tokens": 40, "precision": "float32", "overlap": None}
+    values["score"] = {
+        "teacher": common
+        | {
+            "kind": "likelihood",
+            "templates": [{"plain": "{text} It is {class}"}, {"plain": "{text} So {class}"}],
+            "long_text": "cut",
+        },
+        "encoder": common
+        | {
+            "kind": "similarity",
+            "templates": [{"class_text": "{class}"}, {"class_text": "It is {class}."}],
+            "long_text": "parts",
+            "overlap": 8,
+        },
+    }
+    load(values)
+    tiny.causal_family(tmp_path / "teacher", "mamba")
+    tiny.encoder(tmp_path / "encoder", "mean_tokens")
+    tables()
+    for name in values["score"]:
+        ask(name, name)
+    return values
+
+
+def test_two_teachers_go_through_the_stages(two):
+    metrics = combine()
+    assert list(metrics["teachers"]) == ["teacher", "encoder"]
+    assert sum(one["weight"] for one in metrics["teachers"].values()) == pytest.approx(1)
+    for one in metrics["teachers"].values():
+        assert sum(one["template_weight"].values()) == pytest.approx(1) and one["precision"] == "float32"
+    assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}  # the same text, for both
+    assert about("data/teacher_test.parquet")["model"]["kind"] == "likelihood + similarity"
+    assert [read_table(f"data/{name}.parquet").num_rows for name in ("labeled", "teacher_dev", "teacher_test")] == [12, 0, 4]  # fmt: skip
+    first = [Path(f"data/{name}.parquet").read_bytes() for name in ("labeled", "teacher_dev", "teacher_test")]
+    combine()
+    again = [Path(f"data/{name}.parquet").read_bytes() for name in ("labeled", "teacher_dev", "teacher_test")]
+    assert again == first
+
+
+def test_an_encoder_that_is_refined_answers_a_dev_without_texts(two):
+    two["label"]["refine"] = "always"
+    load(two)
+    metrics = combine()
+    assert [one["refined"] for one in metrics["teachers"].values()] == [False, True]
+    assert read_table("data/teacher_dev.parquet").num_rows == 0
+
+
+def test_a_test_that_is_too_long_for_embeddings_is_answered_by_a_refined_encoder(two, monkeypatch):
+    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 12)
+    more = [f"{n:032x}" for n in range(100, 113)]
+    texts = [text for _, text in tiny.sentences(13, seed=5)]
+    rows = [
+        {"id": one, "text": text, "row": n} for n, (one, text) in enumerate(zip(more, texts, strict=True))
+    ]
+    write_table("data/test.parquet", pa.Table.from_pylist(rows, schema=TEXTS))
+    two["label"]["refine"] = "always"
+    load(two)
+    for name in two["score"]:
+        ask(name, name)
+    combine()
+    assert read_table("data/teacher_test.parquet").num_rows == 13
+
+
+def test_embeddings_of_a_pool_that_grew_are_those_of_one_that_was_as_large(two):
+    """A long text among them, which is read in parts."""
+    table = read_table("data/pool.parquet")
+    outs = []
+    for store, sizes in ((".work/grown", (7, 12)), (".work/whole", (12,))):
+        two["runtime"]["store"] = store
+        load(two)
+        for size in sizes:
+            write_table("data/pool.parquet", table.slice(12 - size))
+            score.main(["encoder", "data/pool.parquet", "encoder", "scores.parquet"])
+        outs.append(read_table("scores.parquet", ["id", "embedding"]).to_pylist())
+    assert [row["id"] for row in outs[0]] == [row["id"] for row in outs[1]]
+    assert [row["embedding"] is None for row in outs[0]] == [False, True] * 12
+    grown, whole = ([np.frombuffer(row["embedding"], np.float16) for row in rows[::2]] for rows in outs)
+    np.testing.assert_allclose(np.stack(grown), np.stack(whole), atol=1e-3)
+    before = Path("scores.parquet").read_bytes()
+    score.main(["encoder", "data/pool.parquet", "encoder", "scores.parquet"])
+    assert Path("scores.parquet").read_bytes() == before
+
+
+def test_a_run_without_a_teacher_that_was_there_is_one_without_it(two):
+    combine()
+    del two["score"]["encoder"], two["fetch"]["models"]["encoder"]
+    load(two)
+    metrics = combine()  # its tables still lie there
+    assert list(metrics["teachers"]) == ["teacher"]
+    assert about("data/teacher_test.parquet")["model"]["kind"] == "likelihood"
+    assert sorted(path.name for path in Path("data/scores").iterdir()) == [
+        "teacher"
+    ]  # else it stood in dvc.lock
+
+
+def test_what_is_wrong_with_another_teacher_is_told_of_that_one(two):
+    two["score"]["encoder"]["max_tokens"] = 7
+    with pytest.raises(UserError):
+        load(two)
+    with pytest.raises(
+        UserError, match=r"^params.yaml: score.encoder.max_tokens: must be greater than or equal"
+    ):
+        ask("teacher", "teacher")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (
+            "encoder",
+            {"kind": "entailment", "templates": [{"hypothesis": "It is {class}."}]},
+            r"^params.yaml: score.encoder.kind: entailment needs ",
+        ),
+        ("teacher", {}, r"^params.yaml: score.teacher.kind: likelihood needs a causal language model"),
+        (
+            "encoder",
+            {"max_tokens": 200},
+            r"^params.yaml: score.encoder.max_tokens: must be less with long_text",
+        ),
+    ],
+)
+def test_a_message_about_a_teacher_names_it(two, name, change, message):
+    two["score"][name].update(change)
+    load(two)
+    with pytest.raises(UserError, match=message):
+        ask(name, "encoder")
+
+
+def test_a_teacher_that_is_not_asked_is_one_line(two):
+    with pytest.raises(UserError) as error:
+        ask("base", "encoder")
+    assert str(error.value) == "params.yaml: score.base: must be there, found teacher, encoder"
+
+
+def test_an_asset_that_is_not_there_is_one_line(two):
+    with pytest.raises(UserError) as error:
+        fetch.main(["models.large", "models/large", "models/own/large"])
+    assert str(error.value) == (
+        "params.yaml: fetch.models.large: must be there, found dataset, models.teacher, models.base, models.encoder"
+    )
 
 
 def test_an_endpoint_goes_through_the_stages(values, tmp_path):
     model = tiny.causal_model(tmp_path / "model")
     tables()
-    values["score"].update(kind="endpoint", templates=[{"plain": "{text} It is {class}"}], max_tokens=40)
+    values["score"]["teacher"].update(
+        kind="endpoint", templates=[{"plain": "{text} It is {class}"}], max_tokens=40
+    )
     with serving(model, "echo") as served:
-        values["fetch"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
+        values["fetch"]["models"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
         load(values)
-        fetch.main(["teacher", "models/teacher", "models/own/teacher"])
+        fetch.main(["models.teacher", "models/teacher", "models/own/teacher"])
         scores, facts, metrics = run("models/teacher")
         asked = len(served.requests)
         run("models/teacher")
@@ -164,10 +327,10 @@ def test_an_endpoint_goes_through_the_stages(values, tmp_path):
     assert facts["model"]["parameters"] is None and facts["model"]["megabytes"] is None
     assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}
     assert np.isfinite(scores["score"].combine_chunks().flatten().to_numpy()).all()
-    values["fetch"]["teacher"]["model"] = "other"
+    values["fetch"]["models"]["teacher"]["model"] = "other"
     load(values)
     before = Path("models/teacher/endpoint.json").read_bytes()
-    fetch.main(["teacher", "models/teacher", "models/own/teacher"])
+    fetch.main(["models.teacher", "models/teacher", "models/own/teacher"])
     assert Path("models/teacher/endpoint.json").read_bytes() != before
 
 
@@ -176,13 +339,15 @@ def test_parts_of_a_served_teacher_are_in_the_store_before_the_next_is_asked(val
     texts = [text for _, text in tiny.sentences(40)]
     rows = [{"id": f"{n:032x}", "text": text, "split": "train", "row": n} for n, text in enumerate(texts)]
     write_table("data/pool.parquet", pa.Table.from_pylist(rows, schema=POOL))
-    values["score"].update(kind="endpoint", templates=[{"plain": "{text} It is {class}"}], max_tokens=40)
+    values["score"]["teacher"].update(
+        kind="endpoint", templates=[{"plain": "{text} It is {class}"}], max_tokens=40
+    )
     values["runtime"]["endpoint"].update(retries=0, concurrency=1)
     with serving(model, "echo") as served:
-        values["fetch"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
+        values["fetch"]["models"]["teacher"] = {"endpoint": served.url, "model": "tiny"}
         load(values)
-        fetch.main(["teacher", "models/teacher", "models/own/teacher"])
-        arguments = ["data/pool.parquet", "models/teacher", "data/scores/pool.parquet"]
+        fetch.main(["models.teacher", "models/teacher", "models/own/teacher"])
+        arguments = ["teacher", "data/pool.parquet", "models/teacher", "data/scores/teacher/pool.parquet"]
         served.plan = ["answer"] * 70 + ["drop"]
         with pytest.raises(UserError, match="must answer"):
             score.main(arguments)

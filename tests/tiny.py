@@ -47,6 +47,14 @@ def sentences(count, seed=0):
     return [(rating, text) for text, rating in found.items()]
 
 
+def one_teacher(values):
+    """A params file's values, changed: `teacher` is asked alone, and nothing is fetched but it and the base."""
+    for names, kept in ((values["fetch"]["models"], ("teacher", "base")), (values["score"], ("teacher",))):
+        for name in [name for name in names if name not in kept]:
+            del names[name]
+    return values
+
+
 def byte_tokenizer(**special):
     """A byte-level BPE tokenizer trained on the made-up reviews."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers

@@ -53,8 +53,11 @@ class Workspace:
     links: Path
 
     @classmethod
-    def make(cls, root, index, **sizes):
-        """The project's files as Git sees them, small sizes, tiny assets, one commit. sizes: keys of `sample`."""
+    def make(cls, root, index, whole=False, **sizes):
+        """The project's files as Git sees them, small sizes, tiny assets, one commit.
+
+        whole: all teachers that are shipped, and not one alone; sizes: keys of `sample`.
+        """
         listed = subprocess.run(
             ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
         )
@@ -71,11 +74,11 @@ class Workspace:
         sizes = {"pool": 280, "valid": 20, "test": 60, "dev": 20} | sizes
         sizes = {"zones": {"test": 0.15, "dev": 0.15, "pool": 0.7}} | sizes
         with found.params() as params:
-            params["fetch"] = {
-                "dataset": index["tiny_texts"],
-                "teacher": index["tiny_teacher"],
-                "base": index["tiny_base"],
-            }
+            if not whole:
+                tiny.one_teacher(params)
+            params["fetch"]["dataset"] = index["tiny_texts"]
+            for name in params["fetch"]["models"]:
+                params["fetch"]["models"][name] = index["tiny_teacher" if name == "teacher" else "tiny_base"]
             params["sample"].update(sizes)
             params["train"]["epochs"] = 1
         found.git("init", "-q")
@@ -163,6 +166,11 @@ class Workspace:
     def lock(self):
         """The same without the page: it shows timings, which differ from run to run."""
         return {name: stage for name, stage in self.whole_lock().items() if name != "report"}
+
+    def make_place(self, name):
+        """The folder in models/own that a model under a new name needs."""
+        (self.root / "models/own" / name).mkdir()
+        (self.root / "models/own" / name / "README.md").touch()
 
     def forget(self, stage):
         """As if the stage had never been finished: DVC can neither skip nor restore it."""

@@ -12,7 +12,7 @@ import numpy as np
 from nolabels.stage import UserError
 
 # raised when a kind's scores change for the same question: its old answers are then not taken for new
-REVISION = {"likelihood": 3, "entailment": 2, "similarity": 2, "endpoint": 1}
+REVISION = {"likelihood": 3, "entailment": 2, "similarity": 3, "endpoint": 1}
 # texts to a part of the answer store: what a killed run loses at most (a served teacher is slow, and
 # its answers may cost money)
 PART_TEXTS = {"likelihood": 128, "entailment": 128, "similarity": 128, "endpoint": 16}
@@ -25,13 +25,14 @@ class Answers:
     scores: N x T x K float32, log-likelihoods, logits or scaled cosines, higher is likelier; against:
     the same shape or None, what each class competes with when it is judged by itself; tokens: N x T
     int32, tokens of the text that were read; cut: N x T bool, whether the text was longer than one
-    reading (it was then cut, or read in parts).
+    reading (it was then cut, or read in parts); embeddings: N x D float16 of a sentence encoder, or None.
     """
 
     scores: np.ndarray
     against: np.ndarray | None
     tokens: np.ndarray
     cut: np.ndarray
+    embeddings: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Teacher:
             ]
             pieces = [piece for parts in split for piece in parts]
             first, read = np.cumsum([0, *map(len, split)])[:-1], counts
-        scores, against, cut = self.score(pieces, templates, words)
+        scores, against, cut, *embedded = self.score(pieces, templates, words)
         if overlap is not None:
             if cut is not None and cut.any():
                 raise UserError(
@@ -86,12 +87,14 @@ class Teacher:
             sizes = np.diff(np.append(first, len(pieces)))[:, None, None].astype(np.float32)
             scores = np.add.reduceat(scores, first) / sizes
             against = None if against is None else np.add.reduceat(against, first) / sizes
+            embedded = [np.add.reduceat(part, first) / sizes[:, 0] for part in embedded]
         long = np.repeat((counts > limit)[:, None], len(templates), 1)
         return Answers(
             scores.astype(np.float32, copy=False),
             None if against is None else against.astype(np.float32, copy=False),
             np.repeat(read.astype(np.int32)[:, None], len(templates), 1),
             long if cut is None or overlap is not None else long | cut,
+            embedded[0].astype(np.float16) if embedded else None,
         )
 
     def clean(self, text):
@@ -120,7 +123,8 @@ class Teacher:
     def score(self, texts, templates, words):
         """N texts that fit, T templates, K class words -> scores and against as in Answers, and cut.
 
-        cut: N x T bool, whether a text had to be cut further to fit the model; None: none was.
+        cut: N x T bool, whether a text had to be cut further to fit the model; None: none was. A sentence encoder
+        returns N x D embeddings too.
         """
         raise NotImplementedError
 

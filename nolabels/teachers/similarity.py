@@ -3,7 +3,7 @@
 The score of a class is SCALE times the cosine of two embeddings, the text's and that of the template's
 `class_text` with the words or the description of the class in it (Veeranna et al. 2016, "Using Semantic
 Similarity for Multi-Label Zero-Shot Classification of Text Documents"). A text is encoded once for all
-classes, and once for all templates that read it in the same form.
+classes and templates, and its embedding is an answer too: `label` looks for groups in the pool's.
 """
 
 import json
@@ -64,17 +64,11 @@ class Similarity(Teacher):
 
     def score(self, texts, templates, words):
         """See Teacher.score."""
-        scores = np.empty((len(texts), len(templates), len(words)), np.float32)
-        cut = np.empty(scores.shape[:2], bool)
-        forms = {}
-        for index, template in enumerate(templates):
-            forms.setdefault(template.text or "{text}", []).append(index)
-        for form, members in forms.items():
-            embedded, long = self.embed([form.replace("{text}", text) for text in texts])
-            cut[:, members] = long[:, None]
-            for index in members:
-                scores[:, index] = SCALE * (embedded @ self.embed_classes(templates[index], words).T)
-        return scores, None, cut
+        form = templates[0].text or "{text}"  # params.Score has them all alike
+        embedded, cut = self.embed([form.replace("{text}", text) for text in texts])
+        about = np.stack([self.embed_classes(template, words) for template in templates])
+        scores = SCALE * np.einsum("nd,tkd->ntk", embedded, about)
+        return scores, None, np.repeat(cut[:, None], len(templates), 1), embedded
 
     def embed_classes(self, template, words):
         """K x D embeddings of the template's texts about the classes, each made once."""
