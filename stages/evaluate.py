@@ -30,7 +30,7 @@ from nolabels.statistics import (
     scores,
     shares,
 )
-from nolabels.tables import about, matrix, read_table, write_json, write_table
+from nolabels.tables import EACH, about, matrix, read_table, write_json, write_table
 
 SURE = 0.9  # the certainty from which on an answer counts as covered
 
@@ -163,15 +163,17 @@ def table_lines(name, metrics):
     names = {
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
+        **{f"  {who} alone": f"  {who} alone" for who in metrics.get("teachers", {})},
         "assistant": "assistant",
         "student": "student",
         "onnx": "  as ONNX",
         "baseline": "TF-IDF + LR",
     }
+    rows = metrics | {f"  {who} alone": row for who, row in metrics.get("teachers", {}).items()}
     for who, name in names.items():
-        if who not in metrics:
+        row = rows.get(who)
+        if row is None:
             continue
-        row = metrics[who]
         interval = f"{row['accuracy_low']:.4f}-{row['accuracy_high']:.4f}"
         lines.append(
             f"{name:14}{row['accuracy']:>9.4f}   {interval:<15}"
@@ -252,12 +254,22 @@ def main(argv=None):
 
     probabilities = {who: matrix(table["probabilities"]) for who, table in tables.items()}
     metrics = {}
+    alone = {
+        column.removeprefix(EACH): from_column(tables["teacher"][column], names)[known]
+        for column in tables["teacher"].column_names
+        if column.startswith(EACH)
+    }
     if known.any():
         metrics |= compare(
             gold[known],
             {who: given[known] for who, given in answers.items()},
             {who: given[known] for who, given in probabilities.items()},
             task,
+        )
+        metrics |= (
+            {"teachers": {who: scores(gold[known], given, task) for who, given in alone.items()}}
+            if alone
+            else {}
         )
     metrics["n"] = int(known.sum())
     metrics["texts"] = len(texts)

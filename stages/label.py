@@ -1,23 +1,23 @@
-"""Turns the teacher's scores into calibrated probabilities and labels. Reads no gold, loads no model.
+"""Turns the teachers' scores into calibrated probabilities and labels. Reads no gold, loads no model.
 
-Calibration is fitted on the pool's train split and applied unchanged to its valid split, to dev and to test.
+Everything is fitted on the pool's train split and applied unchanged to its valid split, to dev and to test.
 
-usage: python -m stages.label data/pool.parquet data/scores/pool.parquet data/scores/dev.parquet \\
-           data/scores/test.parquet data/labeled.parquet data/teacher_dev.parquet data/teacher_test.parquet \\
-           metrics/label.json
+usage: python -m stages.label data/pool.parquet data/scores data/labeled.parquet data/teacher_dev.parquet \\
+           data/teacher_test.parquet metrics/label.json
 """
 
-from dataclasses import replace
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from nolabels import models, params
-from nolabels.fitting import fit, read_pool, read_scores, untouched
+from nolabels.fitting import Said, read_pool, read_teachers
 from nolabels.labels import certainty, decide, to_column
+from nolabels.panel import fit_panel, untouched_panel
 from nolabels.stage import arguments, run, say
-from nolabels.statistics import shares
+from nolabels.statistics import few, shares
 from nolabels.tables import (
     about,
     fixed,
@@ -30,39 +30,134 @@ from nolabels.tables import (
     write_table,
 )
 
-
-def count_long(path):
-    """How many texts of a table of scores were longer than one reading (cut, or read in parts)."""
-    table = read_table(path, ["id", "cut"])
-    return len(table.filter(table["cut"])["id"].unique())
+PARTS = ("pool", "dev", "test")
 
 
-def tell_precision(made, values):
+def count_long(paths):
+    """How many texts of tables of scores were longer than one reading of any teacher (cut, or read in parts)."""
+    found = set()
+    for path in paths:
+        table = read_table(path, ["id", "cut"])
+        found.update(table.filter(table["cut"])["id"].to_pylist())
+    return len(found)
+
+
+def drop_removed(folder, values):
+    """Removes the scores of teachers that params.yaml has no more; DVC's cache keeps them.
+
+    DVC leaves the outs of a stage that is gone, and this stage depends on the whole folder: what lies there would stand
+    in dvc.lock, and the stage would run again on a machine that never had it.
+    """
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name not in values.score:
+            shutil.rmtree(path)
+            say(f"label: {path} removed: params.yaml has no such teacher")
+
+
+def without_groups(said, others):
+    """{name: Said} of the pool without the embeddings of teachers that have none for all dev or test texts.
+
+    others: a list of such dicts. Tables of very many texts hold none (stages/score.py, EMBEDDED_TEXTS).
+    """
+    lacking = {
+        name for part in others for name, some in part.items() if some.embeddings is None and len(some.scores)
+    }
+    return {name: Said(some.scores) if name in lacking else some for name, some in said.items()}
+
+
+def tell_precision(paths, values):
     """A line where scores are not in the arithmetic that `auto` means here, as they may be from DVC's cache.
 
-    made: {part: precision}. `score.precision` and the device are read for this line alone and change no result.
+    paths: {(teacher, part): table}. The precision asked for and the device are read for this line alone and change no
+    result.
     """
-    if values.score.kind == "endpoint" or values.score.precision != "auto":
-        return
-    here = models.pick_precision("auto", models.pick_device(values.runtime.device))
-    others = [f"{part} ({precision})" for part, precision in made.items() if precision != here]
+    here = None
+    others = []
+    for (name, part), path in paths.items():
+        score = values.score[name]
+        if score.kind == "endpoint" or score.precision != "auto":
+            continue
+        here = here or models.pick_precision("auto", models.pick_device(values.runtime.device))
+        made = about(path)["model"]["precision"]
+        others += [f"{name}, {part} ({made})"] if made != here else []
     if others:
         say(
             f"label: note: this machine would ask in {here}, and takes over scores made in another precision: "
-            f"{', '.join(others)}"
+            f"{'; '.join(others)}"
         )
+
+
+def facts_of(found):
+    """What all teachers together are, from the facts of each: {name: model}."""
+    together = {"kind": " + ".join(model["kind"] for model in found.values())}
+    for key in ("parameters", "megabytes"):
+        each = [model[key] for model in found.values()]
+        together[key] = None if None in each else sum(each)
+    return together
+
+
+def teacher_metrics(panel, found, said, given, task):
+    """What stands of each teacher in the metrics: {name: its weight and its templates', what it says by itself}.
+
+    found: {name: facts of its model}; said, given: of the pool's texts to learn from, the second N x L probabilities
+    of all teachers together.
+    """
+    labels = decide(given, task)
+    own = panel.each(said, task)
+    return {
+        name: {
+            "weight": float(weight),
+            "precision": found[name]["precision"],  # of the arithmetic in which the pool was read
+            "refined": voice.groups is not None,
+            "agreement": float((own[name] == labels).all(1).mean()),  # with the answer of all
+            **few(task.labels, {"shares": shares(own[name], task.labels).values()}),
+            "template_weight": {
+                str(number + 1): float(share) for number, share in enumerate(voice.templates)
+            },
+        }
+        for (name, voice), weight in zip(panel.voices.items(), panel.shares, strict=True)
+    }
+
+
+def write_answers(path, ids, said, panel, plain, task, model):
+    """What the teachers together answer to dev or test: a table of predictions, the labels before calibration too."""
+    given, raw = panel.probabilities(said, task), plain.probabilities(said, task)
+    labels, raw_labels = (to_column(decide(found, task), task.labels) for found in (given, raw))
+    each = {name: to_column(own, task.labels) for name, own in panel.each(said, task).items()}
+    each = each if len(each) > 1 else None
+    write_predictions(path, ids, given, labels, task.labels, raw_labels, each, model=model)
+
+
+def label_metrics(panel, plain, said, train, task):
+    """Shares and confidence of the pool's texts to learn from (train: N bool), before and after calibration."""
+    raw, given = (
+        found.probabilities({name: some.take(train) for name, some in said.items()}, task)
+        for found in (plain, panel)
+    )
+    before, after = (shares(decide(found, task), task.labels) for found in (raw, given))
+    metrics = {
+        "shares": {"before": before, "after": after},
+        "temperature": float(panel.fitted.temperature.mean()),
+        "confidence": {
+            "before": float(certainty(raw, task).mean()),
+            "after": float(certainty(given, task).mean()),
+        },
+    }
+    if task.reject is not None:
+        metrics["reject"] = {"share": after[task.reject]}
+        if panel.fitted.reject is not None:
+            metrics["reject"]["threshold"] = panel.fitted.reject
+    return metrics
 
 
 def main(argv=None):
     parser = arguments(__doc__)
     for name, what in (
         ("pool", "pool texts, for their split"),
-        ("pool_scores", "the teacher's scores of the pool"),
-        ("dev_scores", "its scores of the dev texts"),
-        ("test_scores", "its scores of the test texts"),
+        ("scores", "folder of the teachers' scores: TEACHER/pool.parquet, dev.parquet, test.parquet"),
         ("labeled", "table to write: labeled pool"),
-        ("teacher_dev", "table to write: the teacher's answers on the dev texts"),
-        ("teacher_test", "table to write: the teacher's answers on the test texts"),
+        ("teacher_dev", "table to write: the teachers' answers on the dev texts"),
+        ("teacher_test", "table to write: the teachers' answers on the test texts"),
         ("metrics", "JSON to write"),
     ):
         parser.add_argument(name, type=Path, help=what)
@@ -70,63 +165,43 @@ def main(argv=None):
     values = params.load()
     task, names = values.task, values.task.labels
 
-    pool, scores = read_pool(args.pool, args.pool_scores, task, ["id", "split"])
+    drop_removed(args.scores, values)
+    pool, said = read_pool(args.pool, args.scores, values, ["id", "split"])
+    others = {part: read_teachers(args.scores, part, values) for part in ("dev", "test")}
+    said = without_groups(said, [some for _, some in others.values()])
     train = is_in_split(pool, "train")
+    panel = fit_panel({name: some.take(train) for name, some in said.items()}, values)
+    plain = untouched_panel(said, panel.fitted.reject)
 
-    fitted = fit(scores[train], values)
-    plain = replace(untouched(scores), reject=fitted.reject)
-    pool_p, pool_raw = fitted.probabilities(scores, task), plain.probabilities(scores, task)
-    answers, confidence = decide(pool_p, task), certainty(pool_p, task)
-
-    model = about(args.pool_scores)["model"]
-    parts = ("pool", "dev", "test")
-    tell_precision(
-        {part: about(getattr(args, f"{part}_scores"))["model"]["precision"] for part in parts}, values
-    )
-    schema = labeled_schema(len(names))
+    paths = {(name, part): args.scores / name / f"{part}.parquet" for name in said for part in PARTS}
+    tell_precision(paths, values)
+    found = {name: about(paths[name, "pool"])["model"] for name in said}
+    given = panel.probabilities(said, task)
     columns = {
         "id": pool["id"],
         "split": pool["split"],
-        "probabilities": fixed(rounded(pool_p), np.float32),
-        "labels": to_column(answers, names),
-        "confidence": pa.array(rounded(confidence)),
+        "probabilities": fixed(rounded(given), np.float32),
+        "labels": to_column(decide(given, task), names),
+        "confidence": pa.array(rounded(certainty(given, task))),
     }
-    write_table(args.labeled, pa.table(columns, schema=schema), classes=names)
-    for part in ("dev", "test"):
-        ids, found = read_scores(getattr(args, f"{part}_scores"), task)
-        given, raw = fitted.probabilities(found, task), plain.probabilities(found, task)
-        write_predictions(
-            getattr(args, f"teacher_{part}"),
-            ids,
-            given,
-            to_column(decide(given, task), names),
-            names,
-            raw_labels=to_column(decide(raw, task), names),
-            model=model,
-        )
-    before, after = shares(decide(pool_raw[train], task), names), shares(answers[train], names)
-    metrics = {
-        "shares": {"before": before, "after": after},
-        "precision": model["precision"],  # of the arithmetic in which the pool was read
-        "temperature": float(fitted.temperature.mean()),
-        "confidence": {
-            "before": float(certainty(pool_raw[train], task).mean()),
-            "after": float(confidence[train].mean()),
-        },
-        # texts that were longer than score.max_tokens: cut, or read in parts, as score.long_text says
-        "cut": {part: count_long(getattr(args, f"{part}_scores")) for part in parts},
-        "template_weight": {str(number + 1): float(weight) for number, weight in enumerate(fitted.weights)},
-    }
+    write_table(args.labeled, pa.table(columns, schema=labeled_schema(len(names))), classes=names)
+    for part, path in (("dev", args.teacher_dev), ("test", args.teacher_test)):
+        write_answers(path, *others[part], panel, plain, task, facts_of(found))
+
+    metrics = label_metrics(panel, plain, said, train, task)
+    some = {name: own.take(train) for name, own in said.items()}
+    metrics["teachers"] = teacher_metrics(panel, found, some, given[train], task)
+    if panel.agreement is not None:  # of the encoders
+        metrics["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
+    # texts that were longer than score.NAME.max_tokens: cut, or read in parts, as long_text says
+    metrics["cut"] = {part: count_long(paths[name, part] for name in said) for part in PARTS}
     if values.label.prior == "estimated" and not task.multi_label:
-        metrics["prior"] = dict(zip(task.names, map(float, fitted.prior), strict=True))
-    if task.reject is not None:
-        metrics["reject"] = {"share": after[task.reject]}
-        if fitted.reject is None:
-            say("label: the pool's scores are not of two groups: no text is taken for none of the classes")
-        else:
-            metrics["reject"]["threshold"] = fitted.reject
+        metrics["prior"] = dict(zip(task.names, map(float, panel.fitted.prior), strict=True))
     write_json(args.metrics, metrics)
-    say(f"label: {len(pool)} texts; shares before calibration {told(before)}; after {told(after)}")
+    if task.reject is not None and panel.fitted.reject is None:
+        say("label: the pool's scores are not of two groups: no text is taken for none of the classes")
+    before, after = (told(metrics["shares"][when]) for when in ("before", "after"))
+    say(f"label: {len(pool)} texts; shares before calibration {before}; after {after}")
 
 
 def told(found):

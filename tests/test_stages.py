@@ -17,10 +17,12 @@ from nolabels.labels import one_hot, surest
 from nolabels.spelling import join
 from nolabels.stage import UserError
 from nolabels.texts import text_id
-from stages import evaluate, label, select
+from stages import evaluate, forecast, label, select
+from stages.score import first_rows
+from tests import tiny
 
 NAMES = ["negative", "positive"]
-PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
 TEXTS = [f"sentence number {number} is {'good' if number % 2 else 'bad'}" for number in range(28)]
 
 
@@ -50,14 +52,15 @@ def folder(tmp_path, monkeypatch):
 
 
 def change(**sections):
+    """sections: keys to change; of `score` those of the one teacher."""
     data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     for name, values in sections.items():
-        data[name].update(values)
+        (data["score"]["teacher"] if name == "score" else data[name]).update(values)
     Path("params.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
 
 
-def write_scores(path, ids, scores, against=None, precision="float32"):
-    """scores: N x T x K; against: the same or None."""
+def write_scores(path, ids, scores, against=None, kind="likelihood", embeddings=None):
+    """scores: N x T x K; against: the same or None; embeddings: N x D or None."""
     count, templates, classes = scores.shape
     rows = {
         "id": np.repeat(np.array(ids, object), templates),
@@ -69,22 +72,34 @@ def write_scores(path, ids, scores, against=None, precision="float32"):
         "tokens": np.ones(count * templates, np.int32),
         "cut": np.zeros(count * templates, bool),
     }
-    model = {"kind": "likelihood", "parameters": 1_500_000, "megabytes": 2.5, "precision": precision}
-    table = pa.table(rows, schema=tables.scores_schema(classes))
+    schema = tables.scores_schema(classes, None if embeddings is None else embeddings.shape[1])
+    if embeddings is not None:
+        rows["embedding"] = first_rows(embeddings.astype(np.float16), templates)
+    model = {"kind": kind, "parameters": 1_500_000, "megabytes": 2.5, "precision": "float32"}
+    table = pa.table(rows, schema=schema)
     tables.write_table(
         path, table, templates=[f"template {number}" for number in range(templates)], model=model
     )
 
 
-def label_all(scores, against=None, dev=4):
-    """Runs `label` on scores (28 x T x K) of all texts; dev: how many of its texts there are."""
+def say_all(name, scores, against=None, dev=4, kind="likelihood", embeddings=None):
+    """Writes a teacher's tables of scores (28 x T x K) of all texts; dev: how many of its texts there are."""
     ids = [text_id(text) for text in TEXTS]
-    for name, rows in (("pool", slice(0, 20)), ("test", slice(20, 24)), ("dev", slice(24, 24 + dev))):
-        write_scores(
-            f"{name}_scores.parquet", ids[rows], scores[rows], None if against is None else against[rows]
-        )
-    inputs = ["pool.parquet", "pool_scores.parquet", "dev_scores.parquet", "test_scores.parquet"]
-    label.main([*inputs, "labeled.parquet", "teacher_dev.parquet", "teacher_test.parquet", "label.json"])
+    for part, rows in (("pool", slice(0, 20)), ("test", slice(20, 24)), ("dev", slice(24, 24 + dev))):
+        given = [None if array is None else array[rows] for array in (against, embeddings)]
+        write_scores(f"scores/{name}/{part}.parquet", ids[rows], scores[rows], given[0], kind, given[1])
+
+
+def label_all(scores, against=None, dev=4):
+    """Runs `label` on what one teacher said (see say_all)."""
+    say_all("teacher", scores, against, dev)
+    run_label_stage()
+
+
+def run_label_stage():
+    outs = ["labeled.parquet", "teacher_dev.parquet", "teacher_test.parquet", "label.json"]
+    label.main(["pool.parquet", "scores", *outs])
+    return json.loads(Path("label.json").read_text(encoding="utf-8"))
 
 
 def partial():
@@ -117,9 +132,117 @@ def test_label_takes_out_what_the_teacher_prefers(folder):
         "before": {"negative": 1.0, "positive": 0.0},
         "after": {"negative": 0.5, "positive": 0.5},
     }
-    assert found["template_weight"] == {"1": 0.5, "2": 0.5}
+    (teacher,) = found["teachers"].values()
+    assert (teacher["weight"], teacher["precision"], teacher["refined"]) == (1, "float32", False)
+    assert teacher["template_weight"] == {"1": 0.5, "2": 0.5}
     assert found["cut"] == {"pool": 0, "dev": 0, "test": 0}
     assert tables.about("teacher_test.parquet")["model"]["parameters"] == 1_500_000
+
+
+def second_teacher():
+    """A second teacher in params.yaml, a sentence encoder."""
+    data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+    data["fetch"]["models"]["encoder"] = {"own": "encoder"}
+    data["score"]["encoder"] = data["score"]["teacher"] | {
+        "kind": "similarity",
+        "templates": [{"class_text": "{class}"}],
+    }
+    Path("params.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+
+
+def encoded(seed=0, size=6):
+    """Scores (28 x 1 x 2) and embeddings (28 x size) of an encoder that tells the two kinds of text apart."""
+    good = np.array(["good" in text for text in TEXTS], float)
+    embeddings = np.random.default_rng(seed).normal(scale=0.1, size=(28, size))
+    embeddings[:, 0] += 2 * good - 1
+    return embeddings[:, :1, None] * [-1.0, 1.0], embeddings
+
+
+def test_several_teachers_answer_as_one(folder):
+    """Each by itself prefers an answer; both read "good"."""
+    second_teacher()
+    scores, embeddings = encoded()
+    say_all("teacher", partial())
+    say_all("encoder", scores + [3.0, 0.0], kind="similarity", embeddings=embeddings)
+    found = run_label_stage()
+    labeled = tables.read_table("labeled.parquet").to_pylist()
+    assert [row["labels"] for row in labeled] == [[NAMES["good" in text]] for text in TEXTS[:20]]
+    for name, texts in (("test", TEXTS[20:24]), ("dev", TEXTS[24:])):
+        answers = tables.read_table(f"teacher_{name}.parquet").to_pylist()
+        assert [row["id"] for row in answers] == [text_id(text) for text in texts]
+        assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in texts]
+    model = tables.about("teacher_test.parquet")["model"]
+    assert model == {"kind": "likelihood + similarity", "parameters": 3_000_000, "megabytes": 5.0}
+    assert list(found["teachers"]) == ["teacher", "encoder"]
+    assert sum(one["weight"] for one in found["teachers"].values()) == pytest.approx(1)
+    assert [list(one["template_weight"]) for one in found["teachers"].values()] == [["1", "2"], ["1"]]
+    assert found["teachers"]["teacher"]["refined"] is False
+
+
+def test_what_a_teacher_says_that_is_not_asked_now_is_not_read(folder):
+    run_label()
+    outs = ("labeled.parquet", "teacher_dev.parquet", "teacher_test.parquet", "label.json")
+    alone = {name: Path(name).read_bytes() for name in outs}
+    scores, embeddings = encoded()
+    say_all("encoder", -scores, kind="similarity", embeddings=embeddings)
+    run_label_stage()
+    assert {name: Path(name).read_bytes() for name in outs} == alone
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (
+            lambda ids, scores: (ids[::-1], scores),
+            "must hold scores of the texts of the other teachers, for 2 classes",
+        ),
+        (lambda ids, scores: (ids[:-1], scores[:-1]), "must hold scores of the texts of the other teachers"),
+        (
+            lambda ids, scores: (ids, scores[..., [0, 1, 1]]),
+            "must hold scores of the texts of the other teachers, for 2",
+        ),
+    ],
+    ids=["another order", "a text less", "a class more"],
+)
+@pytest.mark.parametrize("part", ["pool", "dev", "test"])
+def test_scores_of_other_texts_or_classes_are_one_line(folder, part, harm, message):
+    second_teacher()
+    scores, _ = encoded()
+    for name in ("teacher", "encoder"):
+        say_all(name, scores)
+    rows = {"pool": slice(0, 20), "test": slice(20, 24), "dev": slice(24, 28)}[part]
+    path = f"scores/encoder/{part}.parquet"
+    write_scores(path, *harm([text_id(text) for text in TEXTS[rows]], scores[rows]))
+    with pytest.raises(UserError) as error:
+        run_label_stage()
+    assert str(error.value).startswith(f"{path}: {message}") and str(error.value).endswith("; run dvc repro")
+
+
+def test_scores_that_are_not_of_the_pool_are_one_line(folder):
+    run_label()
+    tables.write_table("pool.parquet", tables.read_table("pool.parquet").slice(1))
+    with pytest.raises(UserError, match=r"^scores: must hold scores of pool.parquet; run dvc repro$"):
+        run_label_stage()
+
+
+@pytest.mark.parametrize("teachers", [1, 2])
+def test_forecast_compares_the_templates_of_all_teachers(folder, teachers):
+    run_label()
+    alone = run_forecast()["template_agreement"]
+    assert alone > 0.9  # both templates read "good"
+    if teachers == 2:  # the second says the opposite
+        second_teacher()
+        scores, embeddings = encoded()
+        say_all("encoder", -scores, kind="similarity", embeddings=embeddings)
+        found = run_forecast()
+        assert found["template_agreement"] == pytest.approx((alone - 2) / 3, abs=0.1)
+        assert not found["trusted"] and "the templates contradict each other" in found["warnings"]
+
+
+def run_forecast():
+    inputs = ["pool.parquet", "scores", "labeled.parquet", "teacher_test.parquet", "teacher_test.parquet"]
+    forecast.main([*inputs, "forecast.json"])
+    return json.loads(Path("forecast.json").read_text(encoding="utf-8"))
 
 
 def test_label_without_calibration_leaves_the_answers(folder):
@@ -158,8 +281,10 @@ def test_scores_of_another_precision_are_told(folder, monkeypatch, capsys, here,
     printed = capsys.readouterr().out
     assert ("note" in printed) == bool(said)
     if said:
-        assert f"{said} another precision: pool (float32), dev (float32), test (float32)\n" in printed
-    assert json.loads(Path("label.json").read_text())["precision"] == "float32"
+        parts = "; ".join(f"teacher, {part} (float32)" for part in ("pool", "dev", "test"))
+        assert f"{said} another precision: {parts}\n" in printed
+    found = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert found["teachers"]["teacher"]["precision"] == "float32"
 
 
 def test_select_takes_a_person_s_answer(folder):
@@ -531,11 +656,12 @@ def test_every_parameter_is_explained():
     lines = (
         Path(params.__file__).parent.parent.joinpath("params.yaml").read_text(encoding="utf-8").splitlines()
     )
+    named = params.load().score  # what a teacher's keys mean stands at those of the first
     for before, line in zip(["", *lines], lines, strict=False):
         key = line.strip().split(":")[0]
         if line.startswith("  ") and not line.startswith("   ") and not line.strip().startswith(("#", "-")):
             above[key] = before.strip().startswith("#")
-    unexplained = {key for key, commented in above.items() if not commented} - {"dataset", "teacher", "base"}
+    unexplained = {key for key, commented in above.items() if not commented} - {"dataset", *named}
     assert len(above) > 25 and not unexplained
 
 
