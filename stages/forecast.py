@@ -1,6 +1,6 @@
 """Says how good teacher and student are likely to be, and whether to believe it, without any gold answer.
 
-usage: python -m stages.forecast data/pool.parquet data/scores/pool.parquet data/labeled.parquet \\
+usage: python -m stages.forecast data/pool.parquet data/scores data/labeled.parquet \\
            data/teacher_test.parquet data/student_test.parquet metrics/forecast.json
 """
 
@@ -9,32 +9,52 @@ from pathlib import Path
 import numpy as np
 
 from nolabels import params
-from nolabels.fitting import fit, read_pool
+from nolabels.fitting import Said, read_pool
 from nolabels.forecast import (
     TEXTS,
+    encoder_agreement,
     expected_accuracy,
+    interval,
     named_as_another,
     template_agreement,
     text_agreement,
     warnings,
 )
 from nolabels.labels import decide, from_column
+from nolabels.panel import fit_panel
 from nolabels.stage import arguments, run, say
 from nolabels.tables import is_in_split, matrix, read_table, write_json
 
 
-def calibrated(scores, values):
-    """Labels (N x K bool) of N x T x K scores with the preference of the teacher taken out."""
+def calibrated(said, values):
+    """Labels (N x K bool) of {name: Said} with the preferences of the teachers taken out."""
     label = values.label.model_copy(update={"calibration": "prior_matching"})
     values = values.model_copy(update={"label": label})
-    return decide(fit(scores, values).probabilities(scores, values.task), values.task)
+    return decide(fit_panel(said, values).probabilities(said, values.task), values.task)
+
+
+def of_each_template(said, values):
+    """Labels (N x K bool) of each template of each teacher by itself."""
+    return [
+        calibrated({name: Said(some.scores[:, [number]])}, values)
+        for name, some in said.items()
+        for number in range(some.scores.shape[1])
+    ]
+
+
+def agreement_of(said, values):
+    """See encoder_agreement: of the sentence encoders' own answers, refined where the labels are."""
+    if values.task.multi_label:
+        return None
+    own = fit_panel(said, values).each(said, values.task)
+    return encoder_agreement([own[name] for name, some in said.items() if some.embeddings is not None])
 
 
 def main(argv=None):
     parser = arguments(__doc__)
     for name, what in (
         ("pool", "pool texts"),
-        ("pool_scores", "the teacher's scores of the pool"),
+        ("scores", "folder of the teachers' scores"),
         ("labeled", "the teacher's labels"),
         ("teacher_test", "the teacher's answers on the test texts"),
         ("student_test", "the student's answers on the test texts"),
@@ -45,23 +65,24 @@ def main(argv=None):
     values = params.load()
     task = values.task
 
-    pool, scores = read_pool(args.pool, args.pool_scores, task, ["id", "text", "split"])
+    pool, said = read_pool(args.pool, args.scores, values, ["id", "text", "split"])
     train = np.flatnonzero(is_in_split(pool, "train"))[:TEXTS]
     texts = pool["text"].take(train).to_pylist()
-    scores = scores[train]
+    said = {name: some.take(train) for name, some in said.items()}
     labels = from_column(read_table(args.labeled, ["labels"])["labels"], task.labels)[train]
 
-    metrics = {}
+    agreed = agreement_of(said, values)
+    metrics = {"source": "confidence" if agreed is None else "agreement"}
     for who, path in (("teacher", args.teacher_test), ("student", args.student_test)):
-        found = expected_accuracy(matrix(read_table(path, ["probabilities"])["probabilities"]), task)
+        sure = expected_accuracy(matrix(read_table(path, ["probabilities"])["probabilities"]), task)
+        found = interval(sure if agreed is None else agreed)
         metrics[who] = dict(zip(("expected", "expected_low", "expected_high"), found, strict=True))
-    each = [calibrated(scores[:, [number]], values) for number in range(scores.shape[1])]
-    templates = template_agreement(each)
+    templates = template_agreement(of_each_template(said, values))
     together = text_agreement(texts, labels, task)
     moved = 0.0
     if values.label.calibration == "none":
-        moved = float((calibrated(scores, values) != labels).any(1).mean())
-    told = warnings(templates, together, moved, named_as_another(task))
+        moved = float((calibrated(said, values) != labels).any(1).mean())
+    told = warnings(templates, together, moved, named_as_another(task), agreed, len(task.names))
     if templates is not None:
         metrics["template_agreement"] = templates
     metrics |= {"text_agreement": together, "moved_by_calibration": moved, "trusted": not told}

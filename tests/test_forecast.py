@@ -1,5 +1,8 @@
 """What is said of accuracy without gold, on labels that are good and on labels that are not."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -14,23 +17,33 @@ def task(names=("negative", "positive"), words=None, multi_label=False):
 
 
 def test_expected_accuracy_is_how_sure_the_answers_are():
-    accuracy, low, high = forecast.expected_accuracy(np.array([[0.9, 0.1], [0.3, 0.7]]), task())
-    assert accuracy == pytest.approx(0.8)
-    spread = 1.96 * (0.9 * 0.1 + 0.7 * 0.3) ** 0.5 / 2
-    assert (low, high) == (pytest.approx(0.8 - spread), 1.0)
+    assert forecast.expected_accuracy(np.array([[0.9, 0.1], [0.3, 0.7]]), task()) == pytest.approx(0.8)
     # with several labels all decisions must be right
-    assert forecast.expected_accuracy(np.array([[0.9, 0.2]]), task(multi_label=True))[0] == pytest.approx(
-        0.72
-    )
+    assert forecast.expected_accuracy(np.array([[0.9, 0.2]]), task(multi_label=True)) == pytest.approx(0.72)
 
 
-def test_the_interval_holds_what_calibrated_answers_show():
-    draw = np.random.default_rng(0)
-    sure = draw.uniform(0.5, 1, (400, 300))
-    shown = (draw.random(sure.shape) < sure).mean(1)
-    intervals = [forecast.expected_accuracy(np.column_stack([row, 1 - row]), task()) for row in sure]
-    held = np.mean([low <= seen <= high for seen, (_, low, high) in zip(shown, intervals, strict=True)])
-    assert 0.92 < held < 0.98
+def test_two_encoders_foretell_by_how_often_they_agree():
+    one, two = one_hot([0, 0, 1, 1], 2), one_hot([0, 1, 1, 1], 2)
+    assert forecast.encoder_agreement([one, two]) == 0.75
+    assert forecast.encoder_agreement([one, two, one]) == pytest.approx((0.75 + 1 + 0.75) / 3)
+    assert forecast.encoder_agreement([one]) is None and forecast.encoder_agreement([]) is None
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high"), [(0.8, 0.725, 0.875), (0.99, 0.915, 1), (0.05, 0, 0.125)]
+)
+def test_the_interval_is_as_wide_as_it_was_found_to_be(expected, low, high):
+    assert forecast.interval(expected) == pytest.approx((expected, low, high))
+
+
+def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
+    rows = [row["chosen"] for row in json.loads(Path("benchmarks/tasks.json").read_text(encoding="utf-8"))]
+    off = [abs(row["foretold"] - row["accuracy"]) for row in rows]
+    assert sum(error <= forecast.MARGIN for error in off) >= 7
+    said = " ".join(forecast.__doc__.split())
+    assert f"{np.mean(off) * 100:.0f} points on average" in said
+    unsure = max(abs(row["confidence"] - row["accuracy"]) for row in rows)
+    assert f"off by up to {unsure * 100:.0f} there" in said
 
 
 def test_kappa():
@@ -59,6 +72,7 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
     shuffled = forecast.text_agreement(texts, good[np.random.default_rng(0).permutation(300)], task())
     assert found > 0.5 and abs(shuffled) < 0.15
     assert forecast.warnings(0.8, found, 0.0, []) == []
+    assert forecast.warnings(0.8, found, 0.0, [], agreed=0.7) == []
     assert forecast.text_agreement(texts, one_hot([0] * 300, 2), task()) == 0
 
 
@@ -66,6 +80,14 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
     ("given", "said"),
     [
         ((0.1, 0.4, 0.0, []), "the templates contradict each other (kappa 0.10)"),
+        (
+            (0.8, 0.4, 0.0, [], 0.66, 2),
+            "the encoders agree on 66% of the texts alone, so less than 60% of the labels may be right",
+        ),
+        (
+            (0.8, 0.4, 0.0, [], 0.55, 6),
+            "the encoders agree on 55% of the texts alone, so less than 50% of the labels may be right",
+        ),
         ((None, 0.01, 0.0, []), "the labels have little to do with the words of the texts (kappa 0.01)"),
         (
             (0.8, 0.4, 0.45, []),
