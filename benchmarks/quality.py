@@ -117,9 +117,9 @@ def prepare():
             (WORK / name).write_text("id,text,label\n", encoding="utf-8")
         stage("sample", root / "data/raw", *answers, "data", "metrics/sample.json")
     for part in ("pool", "test", "dev"):
-        out = Path("data/scores", f"{part}.parquet")
+        out = Path("data/scores/teacher", f"{part}.parquet")
         if not (WORK / out).exists():
-            stage("score", f"data/{part}.parquet", root / "models/teacher", out)
+            stage("score", "teacher", f"data/{part}.parquet", root / "models/teacher", out)
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def read(values):
     names = values.task.names
     gold = {name: np.array([answers.get(key, [False] * len(names)) for key in ids[name]]) for name in ids}
     texts = {name: np.array(table["text"].to_pylist(), object) for name, table in tables.items()}
-    scores = {name: read_scores(WORK / f"data/scores/{name}.parquet", values.task)[1] for name in ids}
+    scores = {name: read_scores(WORK / f"data/scores/teacher/{name}.parquet", values.task)[1] for name in ids}
     for of in (texts, gold, scores):
         of["pool"] = of["pool"][train]
     for name in ("test", "dev"):

@@ -29,11 +29,11 @@ NAMES = ["negative", "positive"]
 STAGES = {  # what `dvc repro` would run; in their order
     "fetch": ["dataset", "data/raw", "data/own"],
     "sample": ["data/raw", "data/dev_labels.csv", "data/test_labels.csv", "data", "metrics/sample.json"],
-    "score": ["data/pool.parquet", "models/own/teacher", "data/scores/pool.parquet"],
-    "score dev": ["data/dev.parquet", "models/own/teacher", "data/scores/dev.parquet"],
-    "score test": ["data/test.parquet", "models/own/teacher", "data/scores/test.parquet"],
+    "score": ["teacher", "data/pool.parquet", "models/own/teacher", "data/scores/teacher/pool.parquet"],
+    "score dev": ["teacher", "data/dev.parquet", "models/own/teacher", "data/scores/teacher/dev.parquet"],
+    "score test": ["teacher", "data/test.parquet", "models/own/teacher", "data/scores/teacher/test.parquet"],
     "label": [
-        "data/pool.parquet", "data/scores/pool.parquet", "data/scores/dev.parquet", "data/scores/test.parquet",
+        "data/pool.parquet", "data/scores",
         "data/labeled.parquet", "data/teacher_dev.parquet", "data/teacher_test.parquet", "metrics/label.json",
     ],
     "select": [
@@ -91,7 +91,9 @@ def prepare(root, count):
     values["sample"].update(format="csv", columns=None, text="text", gold=None)
     values["sample"].update(dev=0, test=TEST, valid=0, pool=count)
     values["sample"]["zones"] = {"test": share, "dev": 0, "pool": 1 - share}
-    values["score"].update(kind="similarity", templates=[{"class_text": "It is {class}."}], max_tokens=8)
+    values["score"]["teacher"].update(
+        kind="similarity", templates=[{"class_text": "It is {class}."}], max_tokens=8
+    )
     values["train"].update(epochs=1, max_tokens=8, batch_size=256, precision="float32")
     values["runtime"].update(threads=THREADS)
     (root / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")

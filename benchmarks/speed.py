@@ -86,7 +86,7 @@ def sorted_texts(texts):
 
 def teacher(kind, folder, precision, **changes):
     values = params.load()
-    score = values.score.model_copy(update={"kind": kind, **changes})
+    score = values.score["teacher"].model_copy(update={"kind": kind, **changes})
     return teachers.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
 
 
@@ -112,7 +112,7 @@ def likelihood(repeats):
     import torch
 
     values = params.load()
-    templates, words = values.score.templates, values.task.words
+    templates, words = values.score["teacher"].templates, values.task.words
     texts = texts_of("test", 64)
     ours = teacher("likelihood", "models/teacher", models.pick_precision("auto", "cpu"))
     model, tokenizer = models.load("models/teacher", "CausalLM", device="cpu", precision="float32")
@@ -336,13 +336,13 @@ def score_tiny(make, kind, template, texts):
         root = Path(folder)
         make(root / "teacher")
         values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-        values["score"].update(kind=kind, templates=[template])
+        values["score"]["teacher"].update(kind=kind, templates=[template])
         (root / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
         columns = {"id": [f"{n:032x}" for n in range(len(texts))], "text": texts, "row": range(len(texts))}
         write_table(root / "pool.parquet", pa.table(columns, schema=TEXTS))
         (root / "metrics").mkdir()
-        memory = largest(root, "stages.score", "pool.parquet", "teacher", "scores.parquet")
-        taken = json.loads((root / "metrics/speed.json").read_text(encoding="utf-8"))["score_pool"]
+        memory = largest(root, "stages.score", "teacher", "pool.parquet", "teacher", "scores.parquet")
+        taken = json.loads((root / "metrics/speed.json").read_text(encoding="utf-8"))["score_teacher_pool"]
         return taken["seconds"], memory
 
 
@@ -440,7 +440,7 @@ def student(repeats):
         lambda: shipped.predict(texts),
         lambda: peer(texts, batch_size=64, truncation=True),
         lambda: peer(short, batch_size=64, truncation=True),
-        lambda: asks.ask(sorted_texts(asked), values.score.templates[:1], values.task.words),
+        lambda: asks.ask(sorted_texts(asked), values.score["teacher"].templates[:1], values.task.words),
     )
     speed = len(texts) / mine
     yield row("student, ONNX, against torch unsorted", speed, len(texts) / unsorted, "texts/s", ">= 6")
@@ -491,7 +491,7 @@ def workers(repeats):
     values, threads = params.load(), torch.get_num_threads()
     texts = texts_of("pool", None) + texts_of("test", None)
     texts = sorted_texts([f"{texts[n % len(texts)]} {n}" for n in range(4096)])
-    template, words = values.score.templates[:1], values.task.words
+    template, words = values.score["teacher"].templates[:1], values.task.words
     asked = [
         engines.Question(np.arange(start, start + 128), texts[start : start + 128], template, words)
         for start in range(0, len(texts), 128)

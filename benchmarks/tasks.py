@@ -1,14 +1,15 @@
 """Eight tasks with gold, to measure on what the default's one task cannot show.
 
 usage: python -m benchmarks.tasks prepare
-       python -m benchmarks.tasks params NAME [--kind similarity]
-       python -m benchmarks.tasks [measure] [--texts 300] [--threads 1]
+       python -m benchmarks.tasks params NAME
+       python -m benchmarks.tasks [measure] [--texts 600] [--threads 1]
 
 benchmarks/tasks.yaml says where the texts come from, which classes there are and how each kind of teacher is
 asked. `prepare` fetches the texts and writes them to FOLDER/NAME/NAME.parquet (columns text and label), less those
 that resemble a test text of a task with the same sentences. `params` prints what differs from the shipped
-params.yaml for a task. `measure` asks the default teacher and a sentence encoder about dev and pool texts of each
-task, and writes benchmarks/tasks.json and the tables of benchmarks/tasks.md. A run that was stopped goes on.
+params.yaml for a task. `measure` asks the default's three teachers about dev and pool texts of each task, has the panel
+weigh and refine them, and writes benchmarks/tasks.json and the tables of benchmarks/tasks.md. A run that was stopped
+goes on.
 """
 
 import hashlib
@@ -25,9 +26,11 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from nolabels import engines, models, packages, params, preset, readers, statistics, teachers
-from nolabels.fitting import fit, untouched
+from nolabels import engines, forecast, models, packages, params, preset, readers, statistics, teachers
+from nolabels.fitting import Said
+from nolabels.forecast import encoder_agreement, expected_accuracy
 from nolabels.labels import decide, one_hot
+from nolabels.panel import fit_panel, untouched_panel
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.tables import about, read_table, write_json, write_table
 from nolabels.texts import draw_key, text_id, zone_place
@@ -38,7 +41,8 @@ WORK = Path(".work/tasks")
 FAMILY_OF_DEFAULT = (
     "movie reviews"  # of tasks.yaml: the source of the shipped params.yaml has the same sentences
 )
-KINDS = ("likelihood", "similarity")  # there is no model of the third kind on the package index
+# of the shipped params.yaml, and what the page calls them; there is no NLI model on the package index
+TEACHERS = {"teacher": "SmolLM2", "encoder": "MiniLM", "base": "mpnet"}
 TEXTS = pa.schema([("text", pa.string()), ("label", pa.string())])
 BROKEN = (AttributeError, EOFError, IndexError, KeyError, TypeError, ValueError, pickle.UnpicklingError)
 
@@ -54,7 +58,7 @@ class Item(params.Section):
     publication: str
     licence: str
     classes: list[params.Class]
-    templates: dict[str, params.Template]
+    templates: dict[str, list[params.Template]]
     sizes: dict[str, int]
 
 
@@ -279,8 +283,8 @@ def prepare(folder):
 # ---------------------------------------------------------------------- params
 
 
-def difference(name, kind):
-    """What differs from the shipped params.yaml for a task and a kind of teacher, by section."""
+def difference(name):
+    """What differs from the shipped params.yaml for a task, by section."""
     known = wording()
     if name not in known.tasks:
         raise UserError(f"NAME: must be one of {', '.join(known.tasks)}, found {name}")
@@ -293,24 +297,38 @@ def difference(name, kind):
         "zones": known.zones,
         **item.sizes,
     }
-    fetch = {"dataset": {"own": f"{name}.parquet"}}
-    if kind == "similarity":
-        fetch["teacher"] = known.encoder.model_dump()
-    template = item.templates[kind].model_dump(exclude_none=True)
+    templates = {
+        kind: [one.model_dump(exclude_none=True) for one in some] for kind, some in item.templates.items()
+    }
+    kinds = {"teacher": "likelihood", "encoder": "similarity", "base": "similarity"}
+    encoder = {
+        "kind": "similarity",
+        "max_tokens": 256,
+        "long_text": "cut",
+        "overlap": None,
+        "precision": "auto",
+    }
     return {
         "task": {"classes": [one.model_dump() for one in item.classes]},
-        "fetch": fetch,
+        "fetch": {
+            "dataset": {"own": f"{name}.parquet"},
+            "models": {"encoder": known.encoder.model_dump()},
+        },
         "sample": sample,
-        "score": {"kind": kind, "templates": [template]},
+        "score": {
+            one: (encoder if one == "encoder" else {}) | {"templates": templates[kind]}
+            for one, kind in kinds.items()
+        },
+        "label": {"refine": "auto"},
         # most of the licences do not allow to hand texts on
-        "report": {"show_texts": False, "license": None, "language": None},
+        "report": {"show_texts": False, "note": None, "license": None, "language": None},
     }
 
 
-def whole(name, kind):
-    """params.Params of a task and a kind of teacher."""
+def whole(name):
+    """params.Params of a task."""
     shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    return params.Params.model_validate(preset.merged(shipped, difference(name, kind)))
+    return params.Params.model_validate(preset.merged(shipped, difference(name)))
 
 
 # ---------------------------------------------------------------------- measure
@@ -336,7 +354,7 @@ def read_zones(name, folder, zones, seed, count):
 
 def model_of(asset):
     """The folder with a package's model, fetched if it is not there yet."""
-    out = WORK / "models" / asset.sha256[:16]
+    out = WORK / "models" / hashlib.sha256(asset.model_dump_json().encode()).hexdigest()[:16]
     if not out.exists():
         partial_out = out.with_name(f".{out.name}.partial")
         packages.take(asset, "model", partial_out)
@@ -344,74 +362,108 @@ def model_of(asset):
     return out
 
 
-def ask(values, texts):
-    """The raw scores of N texts (N x 1 x K) by the teacher that values (params.Params) name."""
+def ask(values, teacher, texts):
+    """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
     from stages.score import questions
 
-    device = models.pick_device(values.runtime.device)
+    score, device = values.score[teacher], models.pick_device(values.runtime.device)
     engine = engines.start(
         values.runtime,
-        values.score,
-        model_of(values.fetch.teacher),
+        score,
+        model_of(values.fetch.models[teacher]),
         device=device,
-        precision=models.pick_precision(values.score.precision, device),
+        precision=models.pick_precision(score.precision, device),
         served=None,
         descriptions=values.task.descriptions,
     )
-    templates, words = values.score.templates, values.task.words
-    found = np.empty((len(texts), 1, len(words)), np.float32)
-    missing = [(np.arange(len(texts)), [0], list(range(len(words))))]
-    for asked, answers in engine.answers(
-        questions(texts, templates, words, missing, teachers.PART_TEXTS[values.score.kind])
-    ):
+    words, count = values.task.words, len(score.templates)
+    found, embedded = np.empty((len(texts), count, len(words)), np.float32), {}
+    missing = [(np.arange(len(texts)), list(range(count)), list(range(len(words))))]
+    size = teachers.PART_TEXTS[score.kind]
+    for asked, answers in engine.answers(questions(texts, score.templates, words, missing, size)):
         found[asked.rows] = answers.scores
+        if answers.embeddings is not None:
+            embedded.update(zip(asked.rows.tolist(), answers.embeddings, strict=True))
     engine.close()
-    return found
+    rows = [embedded[row] for row in range(len(texts))] if embedded else None
+    return Said(found, None if rows is None else np.stack(rows).astype(np.float32))
 
 
-def judged(fitted, scores, gold, task):
-    """Accuracy with its interval and macro F1 of what a Fit makes of scores."""
-    found = statistics.scores(gold, decide(fitted.probabilities(scores, task), task), task)
-    return {key: found[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
+def said(name, values, teacher, texts):
+    """The same from WORK if it is there, and the seconds of the processor that it took."""
+    score, asset = values.score[teacher].model_dump_json(), values.fetch.models[teacher].model_dump_json()
+    asked = json.dumps([score, asset, values.task.model_dump(), texts], sort_keys=True)
+    path = WORK / "said" / f"{name}-{teacher}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.npz"
+    if not path.exists():
+        models.use_threads(values.runtime.threads)
+        started = time.process_time()
+        found = ask(values, teacher, texts)
+        kept = {"scores": found.scores, "seconds": time.process_time() - started}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.stem}.partial.npz")
+        np.savez(partial, **kept, **({} if found.embeddings is None else {"embeddings": found.embeddings}))
+        partial.rename(path)
+    with np.load(path) as kept:
+        return Said(kept["scores"], kept.get("embeddings")), float(kept["seconds"])
 
 
-def cell(name, kind, count, folder, threads):
-    """The figures of one teacher on one task, from WORK if they are there.
+def judged(panel, found, gold, task):
+    """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: Said}."""
+    figures = statistics.scores(gold, decide(panel.probabilities(found, task), task), task)
+    return {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
 
-    Calibrated on the pool's texts as `label` does it, with equal shares of the classes; gold is read of dev alone,
-    to measure. before: accuracy of the scores as they are; seconds: of the processor, for loading and asking.
+
+def with_refine(values, how):
+    return values.model_copy(update={"label": values.label.model_copy(update={"refine": how})})
+
+
+def figures(name, count, folder, threads):
+    """What each teacher and the panel of all reach on a task.
+
+    Fitted on pool texts as `label` does it, with equal shares of the classes; gold is read of dev alone, to measure.
+    Of each teacher: before, accuracy of its scores as they are; the figures after calibration; refined, of an encoder,
+    its accuracy with groups; seconds, of the processor.
     """
-    values = whole(name, kind)
+    values = whole(name)
     if threads is not None:
         values = values.model_copy(update={"runtime": values.runtime.model_copy(update={"threads": threads})})
-    found = read_zones(name, folder, wording().zones, values.sample.seed, count)
-    (dev, labels), (pool, _) = found["dev"], found["pool"]
-    decides = values.model_dump(include={"task", "score", "label"}) | {"teacher": values.fetch.teacher.sha256}
-    asked = json.dumps([decides, dev, labels, pool], sort_keys=True)
-    path = WORK / "results" / f"{name}-{kind}-{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
-    if path.exists():
-        return json.loads(path.read_text(encoding="utf-8"))
-    models.use_threads(values.runtime.threads)
-    started = time.process_time()
-    scores = ask(values, dev + pool)
-    seconds = time.process_time() - started
-    names = values.task.names
-    gold = one_hot([names.index(label) for label in labels], len(names))
-    of_dev, of_pool = scores[: len(dev)], scores[len(dev) :]
-    result = judged(fit(of_pool, values), of_dev, gold, values.task)
-    result["before"] = judged(untouched(of_pool), of_dev, gold, values.task)["accuracy"]
-    result |= {"dev": len(dev), "pool": len(pool), "seconds": round(seconds, 1)}
-    write_json(path, result)
-    return json.loads(path.read_text(encoding="utf-8"))
+    zones = read_zones(name, folder, wording().zones, values.sample.seed, count)
+    names, task = values.task.names, values.task
+    gold = one_hot([names.index(label) for label in zones["dev"][1]], len(names))
+    of_pool, of_dev, result = {}, {}, {"dev": len(gold), "asked": len(zones["pool"][0])}
+    for teacher in TEACHERS:
+        of_pool[teacher], seconds = said(name, values, teacher, zones["pool"][0])
+        of_dev[teacher], more = said(name, values, teacher, zones["dev"][0])
+        own, dev = {teacher: of_pool[teacher]}, {teacher: of_dev[teacher]}
+        result[teacher] = judged(fit_panel(own, with_refine(values, "never")), dev, gold, task)
+        result[teacher]["before"] = judged(untouched_panel(own, None), dev, gold, task)["accuracy"]
+        if of_pool[teacher].embeddings is not None:
+            refined = fit_panel(own, with_refine(values, "always"))
+            result[teacher]["refined"] = judged(refined, dev, gold, task)["accuracy"]
+        result[teacher]["seconds"] = round(seconds + more, 1)
+    panel = fit_panel(of_pool, values)
+    result["chosen"] = judged(panel, of_dev, gold, task)
+    result["chosen"]["weights"] = dict(zip(panel.voices, map(float, panel.shares), strict=True))
+    result["chosen"]["refined"] = any(voice.groups is not None for voice in panel.voices.values())
+    own = panel.each(of_pool, task)
+    foretold = encoder_agreement([own[one] for one in TEACHERS if of_pool[one].embeddings is not None])
+    result["chosen"]["foretold"] = foretold
+    result["chosen"]["confidence"] = expected_accuracy(panel.probabilities(of_dev, task), task)
+    result["chosen"]["agreement"] = dict(
+        zip(("before", "refined"), panel.agreement or (0.0, 0.0), strict=True)
+    )
+    result["product"] = judged(fit_panel(of_pool, with_refine(values, "never")), of_dev, gold, task)[
+        "accuracy"
+    ]
+    return result
 
 
 def measure(folder, count, threads):
     rows = []
     for name in wording().tasks:
-        rows.append({"name": name, **counts_of(name, folder)})
-        for kind in KINDS:
-            rows[-1][kind] = cell(name, kind, count, folder, threads)
-            say(f"{name}, {kind}: {rows[-1][kind]['accuracy']:.3f} in {rows[-1][kind]['seconds']:.0f} s")
+        rows.append({"name": name, **counts_of(name, folder), **figures(name, count, folder, threads)})
+        each = ", ".join(f"{title} {rows[-1][one]['accuracy']:.3f}" for one, title in TEACHERS.items())
+        say(f"{name}: {each}, chosen {rows[-1]['chosen']['accuracy']:.3f}")
     write_json(JSON, rows)
     write_page(json.loads(JSON.read_text(encoding="utf-8")))
 
@@ -446,8 +498,8 @@ def share_list(shares):
 
 def table(rows):
     lines = [
-        "| task | texts | classes and their shares | words, median | test | dev | pool | SmolLM2, dev | MiniLM, dev |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | texts | classes and their shares | words, median | test | dev | pool |",
+        "|---|---|---|---|---|---|---|",
     ]
     for one in rows:
         zones = [
@@ -462,18 +514,79 @@ def table(rows):
             f"{one['median_words']:g}",
             *zones,
         ]
-        lines.append("| " + " | ".join([*cells, *(told(one[kind]) for kind in KINDS)]) + " |")
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def calibration_table(rows):
+def best_single(row):
+    """The highest accuracy of a teacher by itself, refined or not: picked with gold."""
+    return max(value for one in TEACHERS for key, value in row[one].items() if key in ("accuracy", "refined"))
+
+
+def family_means(rows, figure):
+    """The mean over families of the means over their tasks; figure: row -> number. SUBJ counts with the reviews."""
+    families = {}
+    for row in rows:
+        family = FAMILY_OF_DEFAULT if row["name"] == "subj" else row["family"] or row["name"]
+        families.setdefault(family, []).append(figure(row))
+    return float(np.mean([np.mean(found) for found in families.values()]))
+
+
+def teacher_table(rows):
+    """Accuracy on dev of each teacher, refined and not, of the plain product and of what is chosen."""
+    figures_of = {
+        "SmolLM2": lambda row: row["teacher"]["accuracy"],
+        "MiniLM": lambda row: row["encoder"]["accuracy"],
+        "MiniLM, refined": lambda row: row["encoder"]["refined"],
+        "mpnet": lambda row: row["base"]["accuracy"],
+        "mpnet, refined": lambda row: row["base"]["refined"],
+        "product, none refined": lambda row: row["product"],
+        "chosen": lambda row: row["chosen"]["accuracy"],
+        "best single": best_single,
+        "chosen − best": lambda row: row["chosen"]["accuracy"] - best_single(row),
+    }
     lines = [
-        "| task | dev | pool | SmolLM2: before | after | macro F1 | seconds | MiniLM: before | after | macro F1 | seconds |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        f"| task | {' | '.join(figures_of)} | encoders agree: before, refined | weights |",
+        f"|---|{'---|' * len(figures_of)}---|---|",
     ]
+    for row in rows:
+        chosen = row["chosen"]
+        cells = [row["title"], *(f"{figure(row):.3f}" for figure in figures_of.values())]
+        cells[7] = told(chosen)
+        cells.append(f"{chosen['agreement']['before']:.3f}, {chosen['agreement']['refined']:.3f}")
+        cells.append(", ".join(f"{TEACHERS[one]} {share:.2f}" for one, share in chosen["weights"].items()))
+        lines.append("| " + " | ".join(cells) + " |")
+    means = [f"**{family_means(rows, figure):.3f}**" for figure in figures_of.values()]
+    return "\n".join([*lines, "| " + " | ".join(["**mean over families**", *means, "", ""]) + " |"])
+
+
+def forecast_table(rows):
+    """What is said of the chosen teachers' accuracy without gold, in the two ways of nolabels/forecast.py."""
+    lines = [
+        "| task | accuracy | encoders agree on | off | confidence | off | warned of |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    off = []
+    for row in rows:
+        chosen, classes = row["chosen"], len(row["shares"])
+        errors = [chosen[key] - chosen["accuracy"] for key in ("foretold", "confidence")]
+        off.append(errors)
+        told = forecast.warnings(None, 1.0, 0.0, [], chosen["foretold"], classes)
+        cells = [f"{chosen['accuracy']:.3f}", f"{chosen['foretold']:.3f}", f"{errors[0]:+.3f}"]
+        cells += [f"{chosen['confidence']:.3f}", f"{errors[1]:+.3f}", "yes" if told else "no"]
+        lines.append("| " + " | ".join([row["title"], *cells]) + " |")
+    means = np.abs(off).mean(0)
+    return "\n".join(
+        [*lines, f"| **mean, without sign** | | | **{means[0]:.3f}** | | **{means[1]:.3f}** | |"]
+    )
+
+
+def calibration_table(rows):
+    heads = " | ".join(f"{title}: before | after | macro F1 | seconds" for title in TEACHERS.values())
+    lines = [f"| task | dev | pool | {heads} |", f"|---|---|---|{'---|' * 4 * len(TEACHERS)}"]
     for one in rows:
-        cells = [one["title"], str(one[KINDS[0]]["dev"]), str(one[KINDS[0]]["pool"])]
-        for kind in KINDS:
+        cells = [one["title"], str(one["dev"]), str(one["asked"])]
+        for kind in TEACHERS:
             cells += [f"{one[kind][key]:.3f}" for key in ("before", "accuracy", "macro_f1")]
             cells.append(f"{one[kind]['seconds']:.0f}")
         lines.append("| " + " | ".join(cells) + " |")
@@ -506,16 +619,22 @@ def source_table(known):
 
 
 def write_page(rows):
-    text = PAGE.read_text(encoding="utf-8")
     blocks = {
         "tasks": table(rows),
+        "teachers": teacher_table(rows),
+        "forecast": forecast_table(rows),
         "calibration": calibration_table(rows),
         "family": family_table(rows),
         "sources": source_table(wording()),
     }
     for name, figures in blocks.items():
-        block = f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
-        text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _, block=block: block, text, flags=re.S)
+        write_block(name, figures)
+
+
+def write_block(name, figures):
+    """Puts a table between the marks of its name on the page."""
+    text, block = PAGE.read_text(encoding="utf-8"), f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
+    text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.S)
     PAGE.write_text(text, encoding="utf-8")
 
 
@@ -524,14 +643,13 @@ def main(argv=None):
     parser.add_argument("command", nargs="?", choices=("prepare", "params", "measure"), default="measure")
     parser.add_argument("name", nargs="?", help="of the task, for params")
     parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
-    parser.add_argument("--kind", choices=KINDS, default=KINDS[0], help="of the teacher, for params")
-    parser.add_argument("--texts", type=int, default=300, help="at most, of dev and of the pool of each task")
+    parser.add_argument("--texts", type=int, default=600, help="at most, of dev and of the pool of each task")
     parser.add_argument("--threads", type=int, help="of the processor; as params.yaml says if not given")
     args = parser.parse_args(argv)
     if args.command == "prepare":
         prepare(args.folder)
     elif args.command == "params":
-        say(yaml.safe_dump(difference(args.name, args.kind), sort_keys=False, allow_unicode=True).rstrip())
+        say(yaml.safe_dump(difference(args.name), sort_keys=False, allow_unicode=True).rstrip())
     else:
         measure(args.folder, args.texts, args.threads)
 

@@ -18,8 +18,8 @@ import pyarrow as pa
 
 from benchmarks import tasks
 from nolabels import models, params, training
-from nolabels.fitting import fit
 from nolabels.labels import decide, to_column
+from nolabels.panel import fit_panel
 from nolabels.stage import arguments, run, say
 from nolabels.tables import fixed, rounded, train_schema, write_json, write_table
 from nolabels.texts import text_id
@@ -49,64 +49,80 @@ FORMS = {
 }
 
 
-def lesson(name, values, pool, folder):
-    """Writes what `select` would: the pool's texts with the teacher's calibrated probabilities. Returns the path."""
-    path, task = folder / "train.parquet", values.task
-    scores = tasks.ask(values, pool)
-    given = rounded(fit(scores, values).probabilities(scores, task))
+def labeled(name, values, pool):
+    """What MiniLM as a teacher says of the pool's texts: N x K probabilities."""
+    found = {"encoder": tasks.said(name, values, "encoder", pool)[0]}
+    return fit_panel(found, tasks.with_refine(values, "never")).probabilities(found, values.task)
+
+
+def lesson(path, task, texts, probabilities):
+    """Writes what `select` would: the texts with N x K probabilities."""
+    given = rounded(probabilities)
     columns = {
-        "id": [text_id(text) for text in pool],
-        "text": pool,
-        "split": ["train"] * len(pool),
+        "id": [text_id(text) for text in texts],
+        "text": texts,
+        "split": ["train"] * len(texts),
         "probabilities": fixed(given, np.float32),
         "labels": to_column(decide(given, task), task.labels),
-        "learn": np.ones(len(pool), bool),
-        "source": ["teacher"] * len(pool),
+        "learn": np.ones(len(texts), bool),
+        "source": ["teacher"] * len(texts),
     }
     write_table(path, pa.table(columns, schema=train_schema(len(task.labels))), classes=task.labels)
     return path
 
 
-def trained(values, base, path, seed, form, dev, labels):
-    """Accuracy on dev of a student that has learned in one form, and the seconds of training."""
+def trained(values, base, path, settings, dev):
+    """What a student that has learned says of dev: N x K probabilities, and the seconds of training."""
     import transformers
 
-    settings = params.Learning(seed=seed, **LEARNING)
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)
-    transformers.set_seed(seed)
+    transformers.set_seed(settings.seed)
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     model = training.load_base(base, values.task, device)
     names = values.task.labels
-    with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder, mock.patch.multiple(training, **FORMS[form]):
-        train = training.lesson(path, "train", tokenizer, names, settings, folder)
-        valid = training.lesson(path, "valid", tokenizer, names, settings, folder)
+    with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder:
+        train, valid = (
+            training.lesson(path, split, tokenizer, names, settings, folder) for split in ("train", "valid")
+        )
         started = time.perf_counter()
         training.fit(model, tokenizer, train, valid, settings, device, precision, folder)
-    seconds = time.perf_counter() - started
-    found = training.predict(model, tokenizer, dev, settings).argmax(1)
-    return {
-        "accuracy": float(np.mean([names[one] == label for one, label in zip(found, labels, strict=True)])),
-        "seconds": round(seconds, 1),
-    }
+    return training.predict(model, tokenizer, dev, settings), time.perf_counter() - started
+
+
+def accuracy(probabilities, names, labels):
+    """Share of N x K probabilities whose highest is the label."""
+    found = probabilities.argmax(1)
+    return float(np.mean([names[one] == label for one, label in zip(found, labels, strict=True)]))
+
+
+def in_form(form, values, base, path, seed, dev, labels):
+    """The figures of a student that has learned in one form."""
+    settings = params.Learning(base="encoder", seed=seed, **LEARNING)
+    with mock.patch.multiple(training, **FORMS[form]):
+        found, seconds = trained(values, base, path, settings, dev)
+    return {"accuracy": accuracy(found, values.task.labels, labels), "seconds": round(seconds, 1)}
 
 
 def cells(name, count, seeds, folder, threads):
     """Yields (form, seed, figures) of a task, from WORK where they are there."""
-    values = tasks.whole(name, "similarity")
+    values = tasks.whole(name)
     values = values.model_copy(update={"runtime": values.runtime.model_copy(update={"threads": threads})})
     models.use_threads(threads)
     zones = tasks.read_zones(name, folder, tasks.wording().zones, values.sample.seed, max(count, DEV_TEXTS))
     (dev, labels), (pool, _) = zones["dev"], zones["pool"]
     dev, labels, pool = dev[:DEV_TEXTS], labels[:DEV_TEXTS], pool[:count]
-    base, path = tasks.model_of(values.fetch.teacher), None
+    base, path = tasks.model_of(values.fetch.models["encoder"]), None
     with tempfile.TemporaryDirectory(dir=tasks.WORK) as own:
         for seed in seeds:
             for number, form in enumerate(FORMS):
                 kept = tasks.WORK / "results" / f"training-{name}-{len(pool)}-{seed}-{number}.json"
                 if not kept.exists():
-                    path = path or lesson(name, values, pool, Path(own))
-                    write_json(kept, trained(values, base, path, seed, form, dev, labels))
+                    if path is None:
+                        path = lesson(
+                            Path(own, "train.parquet"), values.task, pool, labeled(name, values, pool)
+                        )
+                    write_json(kept, in_form(form, values, base, path, seed, dev, labels))
                 yield (
                     form,
                     seed,

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks import tasks
+from benchmarks import students, tasks, training
 from nolabels import packages, params
 from nolabels.stage import UserError
 from nolabels.tables import write_json
@@ -206,25 +206,25 @@ def test_texts_that_were_not_prepared_end_in_one_line(tmp_path):
 # ---------------------------------------------------------------------- params
 
 
-@pytest.mark.parametrize("kind", tasks.KINDS)
 @pytest.mark.parametrize("name", KNOWN.tasks)
-def test_what_differs_makes_valid_parameters(name, kind, capsys):
-    tasks.main(["params", name, "--kind", kind])
+def test_what_differs_makes_valid_parameters(name, capsys):
+    tasks.main(["params", name])
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed == tasks.difference(name, kind)
-    values = tasks.whole(name, kind)
+    assert printed == tasks.difference(name)
+    values = tasks.whole(name)
     assert values.task.names == [one.name for one in KNOWN.tasks[name].classes]
-    assert (values.score.kind, values.fetch.dataset.own) == (kind, f"{name}.parquet")
+    assert list(values.score) == ["teacher", "base", "encoder"] and set(values.score) == set(tasks.TEACHERS)
+    assert values.fetch.dataset.own == f"{name}.parquet" and values.label.refine == "auto"
     assert values.train == params.load().train  # what no task says is as it is shipped
 
 
 @pytest.mark.parametrize("name", KNOWN.tasks)
 def test_each_task_has_a_template_for_each_kind_of_teacher(name):
-    item, shipped = KNOWN.tasks[name], params.load().score.model_dump(exclude_none=True)
+    item, shipped = KNOWN.tasks[name], params.load().score["teacher"].model_dump(exclude_none=True)
     assert set(item.templates) == {"likelihood", "entailment", "similarity"}
-    for kind, template in item.templates.items():
-        one = shipped | {"overlap": None, "kind": kind, "templates": [template.model_dump(exclude_none=True)]}
-        params.Score.model_validate(one)
+    for kind, templates in item.templates.items():
+        given = [template.model_dump(exclude_none=True) for template in templates]
+        params.Score.model_validate(shipped | {"overlap": None, "kind": kind, "templates": given})
     assert all(one.description for one in item.classes)
 
 
@@ -236,29 +236,64 @@ def test_a_task_that_is_not_there_ends_in_one_line():
 # ---------------------------------------------------------------------- measuring and the page
 
 
-@pytest.mark.parametrize("kind", tasks.KINDS)
-def test_a_cell_is_measured_once(tmp_path, monkeypatch, kind, causal_folder, base_folder):
-    folder = {"likelihood": causal_folder, "similarity": base_folder}[kind]
+@pytest.fixture
+def small(tmp_path, monkeypatch, causal_folder, base_folder):
+    """A prepared sst2 of 160 texts, and tiny models in the place of the teachers."""
     texts = [f"a {word} film {number}" for number in range(80) for word in ("dull", "bright")]
     columns = {"text": texts, "label": ["negative", "positive"] * 80}
     tasks.write_table(
         tmp_path / "sst2/sst2.parquet", tasks.pa.table(columns, schema=tasks.TEXTS), counts={"texts": 160}
     )
     monkeypatch.setattr(tasks, "WORK", tmp_path)
-    monkeypatch.setattr(tasks, "model_of", lambda asset: folder)
-    first = tasks.cell("sst2", kind, 20, tmp_path, 1)
-    assert (first["dev"], first["pool"]) == (20, 20)
-    assert 0 <= first["accuracy_low"] <= first["accuracy"] <= first["accuracy_high"] <= 1
+    language_model = params.load().fetch.models["teacher"]
+    monkeypatch.setattr(
+        tasks, "model_of", lambda asset: causal_folder if asset == language_model else base_folder
+    )
+    return tmp_path
+
+
+def test_teachers_are_asked_once(small, monkeypatch):
+    first = tasks.figures("sst2", 20, small, 1)
+    assert (first["dev"], first["asked"]) == (20, 20)
+    for who in (*tasks.TEACHERS, "chosen"):
+        assert 0 <= first[who]["accuracy_low"] <= first[who]["accuracy"] <= first[who]["accuracy_high"] <= 1
+    assert [who for who in tasks.TEACHERS if "refined" in first[who]] == ["encoder", "base"]
+    assert sum(first["chosen"]["weights"].values()) == pytest.approx(1)
     monkeypatch.setattr(tasks, "ask", None)
-    assert tasks.cell("sst2", kind, 20, tmp_path, 1) == first
-    with pytest.raises(TypeError):  # other texts are another cell
-        tasks.cell("sst2", kind, 10, tmp_path, 1)
+    assert tasks.figures("sst2", 20, small, 1) == first
+    with pytest.raises(TypeError):  # other texts are asked anew
+        tasks.figures("sst2", 10, small, 1)
+
+
+def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
+    monkeypatch.setattr(students, "GOLD", (8, 16))
+    monkeypatch.setattr(training.training, "fit", lambda *args, **keys: [])
+    rows = [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [1, 2], 1)]
+    assert {(row["learner"], row["from"], row["seed"], row["texts"]) for row in rows} == {
+        ("teachers", "", 0, 20),
+        ("TF-IDF", "teachers", 0, 20),
+        *((base, "teachers", seed, 20) for base in students.SIZES for seed in (1, 2)),
+        *(
+            (base, f"{count} gold", seed, count)
+            for base in students.SIZES
+            for count in (8, 16)
+            for seed in (1, 2)
+        ),
+    }
+    monkeypatch.setattr(students, "learned", None)  # what is done is kept
+    assert [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [1, 2], 1)] == rows
+    head, _, cells = students.table(rows).splitlines()
+    assert head.count("|") == cells.count("|") and "±" in cells and cells.startswith("| SST-2 | 20 |")
 
 
 def test_the_page_holds_the_rows_of_the_json(tmp_path, monkeypatch):
     rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
     text = tasks.PAGE.read_text(encoding="utf-8")
-    assert tasks.table(rows) in text and tasks.calibration_table(rows) in text
+    assert (
+        tasks.table(rows) in text
+        and tasks.calibration_table(rows) in text
+        and tasks.teacher_table(rows) in text
+    )
     assert tasks.source_table(KNOWN) in text and tasks.family_table(rows) in text
     for path in ("PAGE", "JSON"):
         copy = tmp_path / path
@@ -283,8 +318,7 @@ def test_shares_of_the_page_are_those_of_the_classes_that_are_written_down():
         sizes = item.sizes
         assert row["left"]["pool"] >= sizes["pool"] + sizes["valid"]
         assert row["left"]["dev"] >= sizes["dev"] and row["left"]["test"] >= sizes["test"]
-        for kind in tasks.KINDS:
-            assert row[kind]["dev"] <= row["left"]["dev"]
+        assert row["dev"] <= row["left"]["dev"] and row["asked"] <= row["left"]["pool"]
 
 
 def test_the_default_s_test_texts_are_test_texts_of_the_family():

@@ -1,0 +1,172 @@
+"""What students reach on the eight tasks: from the teachers' labels, and beside that from gold answers.
+
+usage: python -m benchmarks.students [--tasks NAME ...] [--texts 2000] [--seeds 1 2 3] [--threads N]
+
+Needs `python -m benchmarks.tasks prepare`. The panel of the shipped teachers labels pool texts of each task as `label`
+does; a student of each size learns from these labels, with the settings of params.yaml (109 M parameters) and of
+presets/reviews-small.yaml (22.7 M), and so does TF-IDF with logistic regression. The same students learn from 100 and
+from 1,000 gold answers of the pool, which nothing else here does. All are measured on dev. Writes
+benchmarks/students.json and the table of benchmarks/tasks.md. What is done is kept in .work/tasks/results, so a
+stopped run goes on.
+"""
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import tasks, training
+from nolabels import models, params, preset
+from nolabels.labels import decide, one_hot
+from nolabels.panel import fit_panel
+from nolabels.stage import arguments, run, say
+from nolabels.tables import write_json
+from nolabels.tfidf import fit_predict
+
+JSON = Path("benchmarks/students.json")
+DEV_TEXTS = 600
+GOLD = (100, 1000)  # answers of people to learn from
+SIZES = {"base": "109 M", "encoder": "22.7 M"}
+
+
+def settings_of(base, seed):
+    """How a student of a size learns: as shipped, or as the preset for small ones does from its assistant."""
+    train = params.load().train if base == "base" else preset.load("reviews-small").train
+    return params.Learning(**train.model_dump(exclude={"labels"}) | {"base": base, "seed": seed})
+
+
+class Task:
+    """The texts of a task and what the teachers say of them."""
+
+    def __init__(self, name, count, threads):
+        shipped = tasks.whole(name)
+        runtime = shipped.runtime.model_copy(update={"threads": threads})
+        self.name, self.values = name, shipped.model_copy(update={"runtime": runtime})
+        zones = tasks.read_zones(
+            name, tasks.WORK, tasks.wording().zones, shipped.sample.seed, max(count, DEV_TEXTS, *GOLD)
+        )
+        (dev, dev_labels), (pool, pool_labels) = zones["dev"], zones["pool"]
+        self.dev, self.dev_labels = dev[:DEV_TEXTS], dev_labels[:DEV_TEXTS]
+        self.pool, self.asked = pool, pool[:count]
+        names = self.values.task.names
+        self.gold = one_hot([names.index(label) for label in pool_labels], len(names))
+
+    def taught(self):
+        """What the panel says: of the pool texts that it was asked about and of dev, N x K probabilities each."""
+        given = [
+            {name: tasks.said(self.name, self.values, name, texts)[0] for name in tasks.TEACHERS}
+            for texts in (self.asked, self.dev)
+        ]
+        panel = fit_panel(given[0], self.values)
+        return [panel.probabilities(found, self.values.task) for found in given]
+
+    def accuracy(self, probabilities):
+        return training.accuracy(probabilities, self.values.task.labels, self.dev_labels)
+
+
+def lessons(task, labels):
+    """{what is learned from: (texts, N x K probabilities)}."""
+    found = {"teachers": (task.asked, labels)}
+    for count in GOLD:
+        found[f"{count} gold"] = task.pool[:count], task.gold[:count].astype(float)
+    return found
+
+
+def kept(task, *what):
+    """Where a figure is kept; what: all that decides it."""
+    decides = json.dumps([task.name, task.asked, task.dev, *map(str, what)])
+    return (
+        tasks.WORK
+        / "results"
+        / f"student-{task.name}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}.json"
+    )
+
+
+def rows_of(name, count, seeds, threads):
+    """Yields the rows of a task: learner, from, seed, texts, accuracy."""
+    task = Task(name, count, threads)
+    models.use_threads(threads)
+    labels, of_dev = task.taught()
+    yield {
+        "learner": "teachers",
+        "from": "",
+        "seed": 0,
+        "texts": len(task.asked),
+        "accuracy": task.accuracy(of_dev),
+    }
+    answers = decide(labels, task.values.task)
+    found = fit_predict(task.asked, answers, task.dev, task.values.task)
+    yield {
+        "learner": "TF-IDF",
+        "from": "teachers",
+        "seed": 0,
+        "texts": len(task.asked),
+        "accuracy": task.accuracy(found),
+    }
+    for source, (texts, wanted) in lessons(task, labels).items():
+        for base in SIZES:
+            for seed in seeds:
+                settings = settings_of(base, seed)
+                path = kept(task, source, settings.model_dump_json(), np.asarray(wanted).round(4).tolist())
+                if not path.exists():
+                    write_json(path, {"accuracy": learned(task, base, settings, texts, wanted)})
+                accuracy = json.loads(path.read_text(encoding="utf-8"))["accuracy"]
+                yield {
+                    "learner": base,
+                    "from": source,
+                    "seed": seed,
+                    "texts": len(texts),
+                    "accuracy": accuracy,
+                }
+
+
+def learned(task, base, settings, texts, wanted):
+    """Accuracy on dev of a student that has learned texts with N x K probabilities."""
+    folder = tasks.model_of(task.values.fetch.models[base])
+    with tempfile.TemporaryDirectory(dir=tasks.WORK) as own:
+        path = training.lesson(Path(own, "train.parquet"), task.values.task, texts, wanted)
+        found, _ = training.trained(task.values, folder, path, settings, task.dev)
+    return task.accuracy(found)
+
+
+def table(rows):
+    """A row for each task: teachers, then students from them, then from gold."""
+    columns = [("teachers", ""), ("base", "teachers"), ("encoder", "teachers"), ("TF-IDF", "teachers")]
+    columns += [(base, f"{count} gold") for count in GOLD for base in SIZES]
+    heads = ["task", "texts", "teachers", "109 M", "22.7 M", "TF-IDF"]
+    heads += [f"{SIZES[base]}, {count} gold" for count in GOLD for base in SIZES]
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
+    titles = {name: item.title for name, item in tasks.wording().tasks.items()}
+    for name in dict.fromkeys(row["task"] for row in rows):
+        own = [row for row in rows if row["task"] == name]
+        cells = [titles[name], str(own[0]["texts"])]
+        for learner, source in columns:
+            found = [row["accuracy"] for row in own if (row["learner"], row["from"]) == (learner, source)]
+            spread = f" ± {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""
+            cells.append(f"{np.mean(found):.3f}{spread}" if found else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument("--tasks", nargs="+", default=list(tasks.wording().tasks), metavar="NAME")
+    parser.add_argument(
+        "--texts", type=int, default=2000, help="that the teachers label, at most, of each task"
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
+    parser.add_argument("--threads", type=int, default=0)
+    args = parser.parse_args(argv)
+    rows = []
+    for name in args.tasks:
+        for row in rows_of(name, args.texts, args.seeds, args.threads):
+            rows.append({"task": name, **row})
+            say(f"{name}: {row['learner']} from {row['from'] or 'nothing'}: {row['accuracy']:.3f}")
+    write_json(JSON, rows)
+    tasks.write_block("students", table(json.loads(JSON.read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    run(main)
