@@ -1,11 +1,11 @@
 """What students reach on the eight tasks: from the teachers' labels, and beside that from gold answers.
 
-usage: python -m benchmarks.students [--tasks NAME ...] [--texts 2000] [--seeds 1 2 3] [--threads N]
+usage: python -m benchmarks.students [--tasks NAME ...] [--texts 2000] [--gold 100 1000] [--seeds 1 2 3] [--threads N]
 
 Needs `python -m benchmarks.tasks prepare`. The panel of the shipped teachers labels pool texts of each task as `label`
 does; a student of each size learns from these labels, with the settings of params.yaml (109 M parameters) and of
-presets/reviews-small.yaml (22.7 M), and so does TF-IDF with logistic regression. The same students learn from 100 and
-from 1,000 gold answers of the pool, which nothing else here does. All are measured on dev. Writes
+presets/reviews-small.yaml (22.7 M), and so does TF-IDF with logistic regression. The same students learn from gold
+answers of the pool, which nothing else here does. All are measured on dev. Writes
 benchmarks/students.json and the table of benchmarks/tasks.md. What is done is kept in .work/tasks/results, so a
 stopped run goes on.
 """
@@ -27,7 +27,6 @@ from nolabels.tfidf import fit_predict
 
 JSON = Path("benchmarks/students.json")
 DEV_TEXTS = 600
-GOLD = (100, 1000)  # answers of people to learn from
 SIZES = {"base": "109 M", "encoder": "22.7 M"}
 
 
@@ -40,12 +39,12 @@ def settings_of(base, seed):
 class Task:
     """The texts of a task and what the teachers say of them."""
 
-    def __init__(self, name, count, threads):
+    def __init__(self, name, count, gold, threads):
         shipped = tasks.whole(name)
         runtime = shipped.runtime.model_copy(update={"threads": threads})
         self.name, self.values = name, shipped.model_copy(update={"runtime": runtime})
         zones = tasks.read_zones(
-            name, tasks.WORK, tasks.wording().zones, shipped.sample.seed, max(count, DEV_TEXTS, *GOLD)
+            name, tasks.WORK, tasks.wording().zones, shipped.sample.seed, max(count, DEV_TEXTS, *gold)
         )
         (dev, dev_labels), (pool, pool_labels) = zones["dev"], zones["pool"]
         self.dev, self.dev_labels = dev[:DEV_TEXTS], dev_labels[:DEV_TEXTS]
@@ -66,10 +65,10 @@ class Task:
         return training.accuracy(probabilities, self.values.task.labels, self.dev_labels)
 
 
-def lessons(task, labels):
-    """{what is learned from: (texts, N x K probabilities)}."""
+def lessons(task, labels, gold):
+    """{what is learned from: (texts, N x K probabilities)}; gold: numbers of answers."""
     found = {"teachers": (task.asked, labels)}
-    for count in GOLD:
+    for count in gold:
         found[f"{count} gold"] = task.pool[:count], task.gold[:count].astype(float)
     return found
 
@@ -84,9 +83,9 @@ def kept(task, *what):
     )
 
 
-def rows_of(name, count, seeds, threads):
+def rows_of(name, count, gold, seeds, threads):
     """Yields the rows of a task: learner, from, seed, texts, accuracy."""
-    task = Task(name, count, threads)
+    task = Task(name, count, gold, threads)
     models.use_threads(threads)
     labels, of_dev = task.taught()
     yield {
@@ -105,7 +104,7 @@ def rows_of(name, count, seeds, threads):
         "texts": len(task.asked),
         "accuracy": task.accuracy(found),
     }
-    for source, (texts, wanted) in lessons(task, labels).items():
+    for source, (texts, wanted) in lessons(task, labels, gold).items():
         for base in SIZES:
             for seed in seeds:
                 settings = settings_of(base, seed)
@@ -134,9 +133,10 @@ def learned(task, base, settings, texts, wanted):
 def table(rows):
     """A row for each task: teachers, then students from them, then from gold."""
     columns = [("teachers", ""), ("base", "teachers"), ("encoder", "teachers"), ("TF-IDF", "teachers")]
-    columns += [(base, f"{count} gold") for count in GOLD for base in SIZES]
+    gold = list(dict.fromkeys(row["from"] for row in rows if row["from"].endswith("gold")))
+    columns += [(base, source) for source in gold for base in SIZES]
     heads = ["task", "texts", "teachers", "109 M", "22.7 M", "TF-IDF"]
-    heads += [f"{SIZES[base]}, {count} gold" for count in GOLD for base in SIZES]
+    heads += [f"{SIZES[base]}, {source}" for source in gold for base in SIZES]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     titles = {name: item.title for name, item in tasks.wording().tasks.items()}
     for name in dict.fromkeys(row["task"] for row in rows):
@@ -156,12 +156,15 @@ def main(argv=None):
     parser.add_argument(
         "--texts", type=int, default=2000, help="that the teachers label, at most, of each task"
     )
+    parser.add_argument(
+        "--gold", nargs="*", type=int, default=[100, 1000], metavar="N", help="answers to learn from"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args(argv)
     rows = []
     for name in args.tasks:
-        for row in rows_of(name, args.texts, args.seeds, args.threads):
+        for row in rows_of(name, args.texts, args.gold, args.seeds, args.threads):
             rows.append({"task": name, **row})
             say(f"{name}: {row['learner']} from {row['from'] or 'nothing'}: {row['accuracy']:.3f}")
     write_json(JSON, rows)

@@ -266,9 +266,8 @@ def test_teachers_are_asked_once(small, monkeypatch):
 
 
 def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
-    monkeypatch.setattr(students, "GOLD", (8, 16))
     monkeypatch.setattr(training.training, "fit", lambda *args, **keys: [])
-    rows = [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [1, 2], 1)]
+    rows = [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [8, 16], [1, 2], 1)]
     assert {(row["learner"], row["from"], row["seed"], row["texts"]) for row in rows} == {
         ("teachers", "", 0, 20),
         ("TF-IDF", "teachers", 0, 20),
@@ -281,7 +280,7 @@ def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
         ),
     }
     monkeypatch.setattr(students, "learned", None)  # what is done is kept
-    assert [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [1, 2], 1)] == rows
+    assert [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [8, 16], [1, 2], 1)] == rows
     head, _, cells = students.table(rows).splitlines()
     assert head.count("|") == cells.count("|") and "±" in cells and cells.startswith("| SST-2 | 20 |")
 
