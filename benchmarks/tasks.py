@@ -28,9 +28,9 @@ import yaml
 
 from nolabels import engines, forecast, models, packages, params, preset, readers, statistics, teachers
 from nolabels.fitting import Said
-from nolabels.forecast import encoder_agreement, expected_accuracy
+from nolabels.forecast import expected_accuracy
 from nolabels.labels import decide, one_hot
-from nolabels.panel import fit_panel, untouched_panel
+from nolabels.panel import equal_answers, fit_panel, untouched_panel
 from nolabels.stage import UserError, arguments, run, say
 from nolabels.tables import about, read_table, write_json, write_table
 from nolabels.texts import draw_key, text_id, zone_place
@@ -446,12 +446,10 @@ def figures(name, count, folder, threads):
     result["chosen"]["weights"] = dict(zip(panel.voices, map(float, panel.shares), strict=True))
     result["chosen"]["refined"] = any(voice.groups is not None for voice in panel.voices.values())
     own = panel.each(of_pool, task)
-    foretold = encoder_agreement([own[one] for one in TEACHERS if of_pool[one].embeddings is not None])
-    result["chosen"]["foretold"] = foretold
+    encoders = [own[one].argmax(1) for one in TEACHERS if of_pool[one].embeddings is not None]
+    result["chosen"]["foretold"] = equal_answers(encoders)
     result["chosen"]["confidence"] = expected_accuracy(panel.probabilities(of_dev, task), task)
-    result["chosen"]["agreement"] = dict(
-        zip(("before", "refined"), panel.agreement or (0.0, 0.0), strict=True)
-    )
+    result["chosen"]["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
     result["product"] = judged(fit_panel(of_pool, with_refine(values, "never")), of_dev, gold, task)[
         "accuracy"
     ]

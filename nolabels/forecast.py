@@ -19,9 +19,8 @@ FOLDS = 5
 # and Koch 1977)
 LEAST_TEMPLATES, LEAST_TEXTS = 0.2, 0.05
 MOST_MOVED = 0.2  # share of the labels that calibration would change, where it is off
-MARGIN = (
-    0.075  # of the interval on either side: what covers seven of the eight tasks, where encoders agree or not
-)
+# of the interval on either side: what holds the accuracy of seven of the eight tasks where encoders agree or not
+MARGIN = 0.075
 # accuracy that teachers should have: of two classes, of more
 LEAST_OF_TWO, LEAST_OF_MORE = 0.6, 0.5
 
@@ -34,14 +33,6 @@ def expected_accuracy(probabilities, task):
     several = task.multi_label
     sure = np.maximum(probabilities, 1 - probabilities).prod(1) if several else probabilities.max(1)
     return float(sure.mean())
-
-
-def encoder_agreement(answers):
-    """Share of equal answers, the mean over the pairs of J encoders' labels (J x N x K bool); None for fewer than two."""
-    pairs = [
-        (one == two).all(1).mean() for number, one in enumerate(answers) for two in answers[number + 1 :]
-    ]
-    return float(np.mean(pairs)) if pairs else None
 
 
 def interval(expected):
@@ -99,11 +90,11 @@ def named_as_another(task):
     ]
 
 
-def warnings(templates, texts, moved, swapped, agreed=None, classes=2):
+def warnings(templates, texts, moved, swapped, agreed, classes):
     """Why the labels are not to be trusted, a sentence each; none where nothing speaks against them.
 
-    agreed: encoder_agreement of labels of `classes` classes; templates: template_agreement; texts: text_agreement; moved: share of labels that calibration would
-    change; swapped: see named_as_another.
+    templates: template_agreement; texts: text_agreement; moved: share of labels that calibration would change;
+    swapped: see named_as_another; agreed: share of texts on which two encoders agree, or None; classes: their number.
     """
     found = [
         f"the class {name!r} is asked for as {words!r}, which is the name of another class"

@@ -45,8 +45,8 @@ class Panel:
 
     voices: {name: Voice}; weights: what the scores of each are multiplied by; shares: how much each counts in the
     sum, by weight and spread of its scores, sum 1;
-    last: the Fit of their weighted mean, or None for one teacher, which is calibrated already; agreement: share of
-    equal answers of the encoders, before and after refining, or None where there was nothing to judge.
+    last: the Fit of their weighted mean, or None for one teacher, which is calibrated already; agreement: see
+    equal_answers, of the encoders before and after refining, or None where there are not two.
     """
 
     voices: dict
@@ -153,7 +153,7 @@ def refine(voices, said, values):
     ]
     before, behind = (equal_answers(answers) for answers in found)
     better = how == "always" or behind > before + LEAST_GAIN
-    return (voices | after if better else voices), (before, behind)
+    return (voices | after if better else voices), (None if before is None else (before, behind))
 
 
 def refined(voice, said, values):
@@ -167,6 +167,6 @@ def refined(voice, said, values):
 
 
 def equal_answers(answers):
-    """Share of equal answers, the mean over the pairs of J times N answers; 1 for one."""
+    """Share of equal answers, the mean over the pairs of J times N answers; None for fewer than two."""
     pairs = [(one == two).mean() for number, one in enumerate(answers) for two in answers[number + 1 :]]
-    return float(np.mean(pairs)) if pairs else 1.0
+    return float(np.mean(pairs)) if pairs else None

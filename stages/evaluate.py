@@ -163,17 +163,14 @@ def table_lines(name, metrics):
     names = {
         "teacher": "teacher",
         "teacher_raw": "  uncalibrated",
-        **{f"  {who} alone": f"  {who} alone" for who in metrics.get("teachers", {})},
         "assistant": "assistant",
         "student": "student",
         "onnx": "  as ONNX",
         "baseline": "TF-IDF + LR",
     }
-    rows = metrics | {f"  {who} alone": row for who, row in metrics.get("teachers", {}).items()}
-    for who, name in names.items():
-        row = rows.get(who)
-        if row is None:
-            continue
+    rows = [(title, metrics[who]) for who, title in names.items() if who in metrics]
+    rows[2:2] = [(f"  {who} alone", row) for who, row in metrics.get("teachers", {}).items()]
+    for name, row in rows:
         interval = f"{row['accuracy_low']:.4f}-{row['accuracy_high']:.4f}"
         lines.append(
             f"{name:14}{row['accuracy']:>9.4f}   {interval:<15}"

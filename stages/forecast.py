@@ -12,7 +12,6 @@ from nolabels import params
 from nolabels.fitting import Said, read_pool
 from nolabels.forecast import (
     TEXTS,
-    encoder_agreement,
     expected_accuracy,
     interval,
     named_as_another,
@@ -21,7 +20,7 @@ from nolabels.forecast import (
     warnings,
 )
 from nolabels.labels import decide, from_column
-from nolabels.panel import fit_panel
+from nolabels.panel import equal_answers, fit_panel
 from nolabels.stage import arguments, run, say
 from nolabels.tables import is_in_split, matrix, read_table, write_json
 
@@ -43,11 +42,11 @@ def of_each_template(said, values):
 
 
 def agreement_of(said, values):
-    """See encoder_agreement: of the sentence encoders' own answers, refined where the labels are."""
+    """Share of texts on which the sentence encoders agree, refined where the labels are; None for fewer than two."""
     if values.task.multi_label:
         return None
     own = fit_panel(said, values).each(said, values.task)
-    return encoder_agreement([own[name] for name, some in said.items() if some.embeddings is not None])
+    return equal_answers([own[name].argmax(1) for name, some in said.items() if some.embeddings is not None])
 
 
 def main(argv=None):

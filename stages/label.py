@@ -87,7 +87,7 @@ def tell_precision(paths, values):
         )
 
 
-def facts_of(found):
+def model_of_all(found):
     """What all teachers together are, from the facts of each: {name: model}."""
     together = {"kind": " + ".join(model["kind"] for model in found.values())}
     for key in ("parameters", "megabytes"):
@@ -117,6 +117,19 @@ def teacher_metrics(panel, found, said, given, task):
         }
         for (name, voice), weight in zip(panel.voices.items(), panel.shares, strict=True)
     }
+
+
+def write_labeled(path, pool, given, task):
+    """The labeled pool; given: N x L probabilities."""
+    columns = {
+        "id": pool["id"],
+        "split": pool["split"],
+        "probabilities": fixed(rounded(given), np.float32),
+        "labels": to_column(decide(given, task), task.labels),
+        "confidence": pa.array(rounded(certainty(given, task))),
+    }
+    schema = labeled_schema(len(task.labels))
+    write_table(path, pa.table(columns, schema=schema), classes=task.labels)
 
 
 def write_answers(path, ids, said, panel, plain, task, model):
@@ -163,7 +176,7 @@ def main(argv=None):
         parser.add_argument(name, type=Path, help=what)
     args = parser.parse_args(argv)
     values = params.load()
-    task, names = values.task, values.task.labels
+    task = values.task
 
     drop_removed(args.scores, values)
     pool, said = read_pool(args.pool, args.scores, values, ["id", "split"])
@@ -177,16 +190,9 @@ def main(argv=None):
     tell_precision(paths, values)
     found = {name: about(paths[name, "pool"])["model"] for name in said}
     given = panel.probabilities(said, task)
-    columns = {
-        "id": pool["id"],
-        "split": pool["split"],
-        "probabilities": fixed(rounded(given), np.float32),
-        "labels": to_column(decide(given, task), names),
-        "confidence": pa.array(rounded(certainty(given, task))),
-    }
-    write_table(args.labeled, pa.table(columns, schema=labeled_schema(len(names))), classes=names)
+    write_labeled(args.labeled, pool, given, task)
     for part, path in (("dev", args.teacher_dev), ("test", args.teacher_test)):
-        write_answers(path, *others[part], panel, plain, task, facts_of(found))
+        write_answers(path, *others[part], panel, plain, task, model_of_all(found))
 
     metrics = label_metrics(panel, plain, said, train, task)
     some = {name: own.take(train) for name, own in said.items()}

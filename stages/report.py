@@ -30,7 +30,10 @@ TITLES = {
     "onnx": "student as ONNX",
     "baseline": "TF-IDF + logistic regression",
 }
-ROLES = {"teacher_raw": "teacher"}  # whose colour it has, where that is not its own
+ROLES = {
+    "teacher_raw": "teacher",
+    "teacher_alone": "teacher",
+}  # whose colour it has, where that is not its own
 MISTAKES = 20  # on the page
 PAIRS = 15  # of confused classes, where there are too many for a table of all
 TABLE_CLASSES = 10
@@ -52,22 +55,22 @@ def read_text_rows(path):
 
 def model_rows(metrics):
     """The table of models, all cells text."""
+    rows = []
+    for who, title in TITLES.items():
+        if who in metrics:
+            rows.append((who, title, metrics[who]))
+        if who == "teacher_raw":
+            rows += [
+                ("teacher_alone", f"{name} alone", row) for name, row in metrics.get("teachers", {}).items()
+            ]
     found = []
-    alone = {f"{name} alone": row for name, row in metrics.get("teachers", {}).items()}
-    titles = {name: title for name, title in TITLES.items() if name in metrics}
-    head = ["teacher", "teacher_raw"]
-    for who in [
-        *(name for name in head if name in titles),
-        *alone,
-        *(name for name in titles if name not in head),
-    ]:
-        title = titles.get(who, who)
-        row, size = (metrics | alone)[who], metrics["size"].get(who.removesuffix("_raw"), {})
+    for who, title, row in rows:
+        size = metrics["size"].get(who.removesuffix("_raw"), {})
         found.append(
             {
                 "who": who,
                 "title": title,
-                "interval_of": [row[key] for key in ("accuracy", "accuracy_low", "accuracy_high")],
+                "figures": [row[key] for key in ("accuracy", "accuracy_low", "accuracy_high")],
                 "accuracy": f"{row['accuracy']:.4f}",
                 "interval": f"{row['accuracy_low']:.4f}–{row['accuracy_high']:.4f}",
                 "macro_f1": f"{row['macro_f1']:.4f}",
@@ -288,8 +291,8 @@ def main(argv=None):
             [
                 (
                     row["title"],
-                    ROLES.get(row["who"], row["who"] if row["who"] in TITLES else "teacher"),
-                    *row["interval_of"],
+                    ROLES.get(row["who"], row["who"]),
+                    *row["figures"],
                 )
                 for row in rows
             ]

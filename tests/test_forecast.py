@@ -22,13 +22,6 @@ def test_expected_accuracy_is_how_sure_the_answers_are():
     assert forecast.expected_accuracy(np.array([[0.9, 0.2]]), task(multi_label=True)) == pytest.approx(0.72)
 
 
-def test_two_encoders_foretell_by_how_often_they_agree():
-    one, two = one_hot([0, 0, 1, 1], 2), one_hot([0, 1, 1, 1], 2)
-    assert forecast.encoder_agreement([one, two]) == 0.75
-    assert forecast.encoder_agreement([one, two, one]) == pytest.approx((0.75 + 1 + 0.75) / 3)
-    assert forecast.encoder_agreement([one]) is None and forecast.encoder_agreement([]) is None
-
-
 @pytest.mark.parametrize(
     ("expected", "low", "high"), [(0.8, 0.725, 0.875), (0.99, 0.915, 1), (0.05, 0, 0.125)]
 )
@@ -71,15 +64,15 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
     found = forecast.text_agreement(texts, good, task())
     shuffled = forecast.text_agreement(texts, good[np.random.default_rng(0).permutation(300)], task())
     assert found > 0.5 and abs(shuffled) < 0.15
-    assert forecast.warnings(0.8, found, 0.0, []) == []
-    assert forecast.warnings(0.8, found, 0.0, [], agreed=0.7) == []
+    assert forecast.warnings(0.8, found, 0.0, [], None, 2) == []
+    assert forecast.warnings(0.8, found, 0.0, [], 0.7, 2) == []
     assert forecast.text_agreement(texts, one_hot([0] * 300, 2), task()) == 0
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((0.1, 0.4, 0.0, []), "the templates contradict each other (kappa 0.10)"),
+        ((0.1, 0.4, 0.0, [], None, 2), "the templates contradict each other (kappa 0.10)"),
         (
             (0.8, 0.4, 0.0, [], 0.66, 2),
             "the encoders agree on 66% of the texts alone, so less than 60% of the labels may be right",
@@ -88,14 +81,17 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
             (0.8, 0.4, 0.0, [], 0.55, 6),
             "the encoders agree on 55% of the texts alone, so less than 50% of the labels may be right",
         ),
-        ((None, 0.01, 0.0, []), "the labels have little to do with the words of the texts (kappa 0.01)"),
         (
-            (0.8, 0.4, 0.45, []),
+            (None, 0.01, 0.0, [], None, 2),
+            "the labels have little to do with the words of the texts (kappa 0.01)",
+        ),
+        (
+            (0.8, 0.4, 0.45, [], None, 2),
             "45% of the labels follow what the teacher prefers to answer: with label.calibration "
             "prior_matching they would be others",
         ),
         (
-            (0.8, 0.4, 0.0, [("good", "bad")]),
+            (0.8, 0.4, 0.0, [("good", "bad")], None, 2),
             "the class 'good' is asked for as 'bad', which is the name of another class",
         ),
     ],

@@ -7,7 +7,7 @@ import yaml
 from nolabels import params
 from nolabels.fitting import Said, fit
 from nolabels.groups import find_groups
-from nolabels.panel import fit_panel, untouched_panel
+from nolabels.panel import equal_answers, fit_panel, untouched_panel
 from tests import tiny
 
 TEXTS, CLASSES, WIDTH = 900, 3, 24
@@ -154,3 +154,14 @@ def test_several_labels_per_text(draw):
         for name, some in said.items()
     ]
     assert ((fit_panel(said, given).probabilities(said, task) > 0.5) == gold).mean() > max(each)
+
+
+def test_how_often_answers_are_equal():
+    one, two = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    assert equal_answers([one, two]) == 0.75
+    assert equal_answers([one, two, one]) == pytest.approx((0.75 + 1 + 0.75) / 3)
+    assert equal_answers([one]) is None and equal_answers([]) is None
+
+
+def test_one_encoder_has_no_agreement_to_tell_of(draw, gold):
+    assert fit_panel({"a": encoders(gold, draw, (4, 4))["a"]}, values(refine="always")).agreement is None

@@ -118,14 +118,22 @@ def run_select():
     return tables.read_table("train.parquet").to_pylist()
 
 
-def test_label_takes_out_what_the_teacher_prefers(folder):
-    run_label()
+def right_answers():
+    """Asserts that pool, test and dev are labeled by whether "good" stands in them; the rows of test and of dev."""
     labeled = tables.read_table("labeled.parquet").to_pylist()
     assert [row["labels"] for row in labeled] == [[NAMES["good" in text]] for text in TEXTS[:20]]
+    found = []
     for name, texts in (("test", TEXTS[20:24]), ("dev", TEXTS[24:])):
         answers = tables.read_table(f"teacher_{name}.parquet").to_pylist()
         assert [row["id"] for row in answers] == [text_id(text) for text in texts]
         assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in texts]
+        found.append(answers)
+    return found
+
+
+def test_label_takes_out_what_the_teacher_prefers(folder):
+    run_label()
+    for answers in right_answers():
         assert {row["raw_labels"][0] for row in answers} == {"negative"}
     found = json.loads(Path("label.json").read_text(encoding="utf-8"))
     assert found["shares"] == {
@@ -165,12 +173,7 @@ def test_several_teachers_answer_as_one(folder):
     say_all("teacher", partial())
     say_all("encoder", scores + [3.0, 0.0], kind="similarity", embeddings=embeddings)
     found = run_label_stage()
-    labeled = tables.read_table("labeled.parquet").to_pylist()
-    assert [row["labels"] for row in labeled] == [[NAMES["good" in text]] for text in TEXTS[:20]]
-    for name, texts in (("test", TEXTS[20:24]), ("dev", TEXTS[24:])):
-        answers = tables.read_table(f"teacher_{name}.parquet").to_pylist()
-        assert [row["id"] for row in answers] == [text_id(text) for text in texts]
-        assert [row["labels"][0] for row in answers] == [NAMES["good" in text] for text in texts]
+    right_answers()
     model = tables.about("teacher_test.parquet")["model"]
     assert model == {"kind": "likelihood + similarity", "parameters": 3_000_000, "megabytes": 5.0}
     assert list(found["teachers"]) == ["teacher", "encoder"]
