@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nolabels.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
-from nolabels.spelling import NONE, SEPARATOR, join, parse
-from nolabels.stage import UserError, say
-from nolabels.texts import text_id
+from nolabels.core.spelling import NONE, SEPARATOR, join, parse
+from nolabels.core.stage import UserError, say
+from nolabels.data.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
+from nolabels.data.texts import text_id
 
 
 def read_rows(path):

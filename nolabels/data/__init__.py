@@ -1,0 +1,4 @@
+"""Texts and people's answers: fetching, reading files, drawing texts.
+
+May import core.
+"""
