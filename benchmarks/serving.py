@@ -216,7 +216,9 @@ def page(rows, cores):
     return (
         f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
         f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "
-        f"after a tenth of the time. The MB are those of the model.\n\n{table(rows)}\n"
+        f"after a tenth of the time. The MB are those of the model. The machine's load was {os.getloadavg()[1]:.1f} in the "
+        f"last five minutes, on {os.cpu_count()} processors: above one for each, other programs had a part in these "
+        f"times.\n\n{table(rows)}\n"
     )
 
 
