@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from nolabels.core import params, speed, tables
 from nolabels.core.labels import one_hot, to_column
-from nolabels.reporting import card, charts
+from nolabels.reporting import card, charts, page_tables, sentences
 from stages import report
 from tests import tiny
 
@@ -314,7 +314,7 @@ def test_several_labels_are_boxes(folder):
 
 def test_many_classes_show_the_pairs_that_are_confused_most(folder):
     names = [f"class {number}" for number in range(40)]
-    found = report.confusion("student", [{"actual": "class 1", "predicted": "class 2"}] * 3, names)
+    found = page_tables.confusion("student", [{"actual": "class 1", "predicted": "class 2"}] * 3, names)
     assert found["rows"] == [["class 1", "class 2", 3]]
     write(folder, names=names)
     make()
@@ -330,7 +330,7 @@ def test_many_classes_show_the_pairs_that_are_confused_most(folder):
     ],
 )
 def test_the_verdict(gold, difference, p_value, said):
-    assert said in report.verdict(metrics(gold, difference, p_value), "test")
+    assert said in sentences.verdict(metrics(gold, difference, p_value), "test")
 
 
 def test_a_forecast_is_held_against_what_came(folder):
