@@ -414,7 +414,7 @@ def said(name, values, teacher, texts):
 
 def judged(panel, found, gold, task):
     """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: Said}."""
-    figures = statistics.scores(gold, decide(panel.probabilities(found, task), task), task)
+    figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
     return {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
 
 

@@ -1,43 +1,48 @@
-"""The tables behind the plots of dev and test: confusion, calibration, coverage and confidence."""
+"""The tables behind the plots of dev and test, in the forms that DVC's plot templates draw."""
 
-import csv
+from collections.abc import Iterable
 
-from nolabels.reporting.comparison import how_sure, spelled, were_right
-from nolabels.reporting.statistics import coverage_curve, histogram, reliability
+from nolabels.reporting.comparison import (
+    PLOTTED,
+    Comparison,
+    decision_confidence,
+    decision_correct,
+    joined_labels,
+)
+from nolabels.reporting.statistics import confidence_histogram, coverage_curve, reliability_bins
+
+CALIBRATION_COLUMNS = ["confidence", "accuracy", "low", "high", "texts"]
 
 
-def write_csv(path, header, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+def plot_tables(comparison: Comparison) -> dict[str, tuple[list[str], Iterable]]:
+    """The csv files of a plots folder: {file name: (column names, rows)}.
 
-
-def write_plots(folder, gold, answers, probabilities, known, task):
-    """The curves, a file each, in the forms that DVC's own templates draw.
-
-    gold, answers[who]: N x K bool; probabilities[who]: N x K; known: N bool, which texts have gold. Without
-    gold all but the histogram of the certainty have their header alone.
+    Confusion, calibration and coverage are of the texts with gold; without gold they have no rows. The histogram of the
+    confidence is of all texts.
     """
-    people = ("teacher", "student")
-    sure = {who: how_sure(probabilities[who], task) for who in people}
-    right = {who: were_right(gold, answers[who], task)[known].ravel() for who in people}
-    curves = {who: coverage_curve(sure[who][known].ravel(), right[who]) for who in people}
-    lowest = 0.5 if task.multi_label else 1 / len(task.labels)
-    counts = {who: histogram(sure[who].ravel(), lowest) for who in people}
-    told = {who: spelled(answers[who][known], task.labels) for who in people}
-    for who in people:
-        actual = spelled(gold[known], task.labels)
-        rows = zip(actual, told[who], strict=True)
-        write_csv(folder / f"confusion_{who}.csv", ["actual", "predicted"], rows)
-        bins = reliability(sure[who][known].ravel(), right[who])
-        header = ["confidence", "accuracy", "low", "high", "texts"]
-        rows = [[round(found[name], 4) for name in header] for found in bins]
-        write_csv(folder / f"calibration_{who}.csv", header, rows)
-    for name, found in (("coverage", curves), ("confidence", counts)):
-        rows = [
-            [round(place, 4), *(round(found[who][number][1], 4) for who in people)]
-            for number, (place, _) in enumerate(found["teacher"])
-        ]
-        write_csv(folder / f"{name}.csv", [name, *people], rows)
+    task, known = comparison.task, comparison.has_gold
+    gold = comparison.gold[known]
+    actual, tables, curves, counts = joined_labels(gold, task.labels), {}, {}, {}
+    lowest = 0.5 if task.multi_label else 1 / len(task.labels)  # the least confidence that an answer can have
+    for model in PLOTTED:
+        answers = comparison.answers[model][known]
+        confidence = decision_confidence(comparison.probabilities[model], task)
+        correct = decision_correct(gold, answers, task).ravel()
+        pairs = zip(actual, joined_labels(answers, task.labels), strict=True)
+        tables[f"confusion_{model}.csv"] = ["actual", "predicted"], pairs
+        bins = reliability_bins(confidence[known].ravel(), correct)
+        rows = [[round(one[name], 4) for name in CALIBRATION_COLUMNS] for one in bins]
+        tables[f"calibration_{model}.csv"] = CALIBRATION_COLUMNS, rows
+        curves[model] = coverage_curve(confidence[known].ravel(), correct)
+        counts[model] = confidence_histogram(confidence.ravel(), lowest)
+    tables["coverage.csv"] = ["coverage", *PLOTTED], _rows_by_model(curves)
+    tables["confidence.csv"] = ["confidence", *PLOTTED], _rows_by_model(counts)
+    return tables
+
+
+def _rows_by_model(curves: dict[str, list[tuple]]) -> list[list]:
+    """Curves of equal x as rows: x, and one y for each model. curves: {model: [(x, y)]}."""
+    return [
+        [round(points[0][0], 4), *(round(value, 4) for _, value in points)]
+        for points in zip(*curves.values(), strict=True)
+    ]
