@@ -115,7 +115,7 @@ def joined_labels(answers: np.ndarray, names: list[str]) -> list[str]:
     ----------
     answers : ndarray of bool, shape (N, K)
     names : list of str
-        The K class names.
+        Names of the K classes.
 
     Returns
     -------

@@ -1,114 +1,186 @@
 """The sentences of the page, its short form and the model card."""
 
+from collections.abc import Iterable
+
 from nolabels.core import speed
 
+SIGNIFICANT = 0.05  # a difference with a p-value below it is called one
+FORECASTS = {
+    "agreement": "The forecast is the share of texts on which the sentence encoders agree. On eight tasks it was within 5 "
+    "percentage points of the teachers' accuracy on average (benchmarks/tasks.md).",
+    "confidence": "The forecast is the mean confidence of the answers. On eight tasks it was off by up to 23 percentage "
+    "points (benchmarks/tasks.md).",
+}
+LIMITS_OF_FORECASTS = (
+    "No forecast detects mistakes that a teacher makes consistently, and none holds where a warning says that the labels "
+    "are unreliable."
+)
 
-def verdict(metrics, name):
-    """The one sentence to read: how the student stands beside the teacher. name: dev or test."""
+
+def verdict(metrics: dict, split: str) -> str:
+    """The first sentence of the page: the student's accuracy beside the teacher's.
+
+    Parameters
+    ----------
+    metrics : dict
+        metrics/dev.json or metrics/test.json
+    split : str
+        dev or test
+
+    Returns
+    -------
+    str
+    """
     if not metrics["n"]:
         return (
-            "How good student and teacher are is unknown: nobody has answered test or dev texts. "
-            "Answer data/review_test.csv and save it as data/test_labels.csv to find out."
+            "The accuracy of student and teacher is unknown: nobody has labeled test or dev texts. "
+            "To measure it, answer data/review_test.csv and save it as data/test_labels.csv."
         )
-    difference, n = metrics["difference"], metrics["n"]
-    points, p = abs(difference["accuracy"]) * 100, difference["p_value"]
-    student = metrics["student"]["accuracy"]
-    found = f"The student answers {student:.1%} of the {name} texts correctly"
-    if p >= 0.05:
-        return f"{found}; there is no significant difference from the teacher on {n} texts (p = {p:.2g})."
-    better = "more" if difference["accuracy"] > 0 else "fewer"
-    return f"{found}, {points:.1f} points {better} than the teacher (exact McNemar p = {p:.2g}, {n} texts)."
+    difference, p_value = metrics["difference"]["accuracy"], metrics["difference"]["p_value"]
+    student = f"The student classifies {metrics['student']['accuracy']:.1%} of the {split} texts correctly"
+    test = f"(exact McNemar test: p = {p_value:.2g}, {metrics['n']} texts)"
+    if p_value >= SIGNIFICANT:
+        return f"{student}; there is no significant difference from the teacher {test}."
+    direction = "more" if difference > 0 else "less"
+    return f"{student}, {abs(difference) * 100:.1f} percentage points {direction} than the teacher {test}."
 
 
-def words(metrics, name, exported):
-    """What else there is to say, a sentence a line. name: dev or test."""
-    lines = []
-    if metrics["n"]:
-        low, high = metrics["student"]["accuracy_low"], metrics["student"]["accuracy_high"]
-        lines.append(
-            f"On other texts of the same kind the student's accuracy is between {low:.1%} and {high:.1%}, "
-            "as far as these texts can tell (95 %)."
-        )
-        gain = metrics["student"]["accuracy"] - metrics["baseline"]["accuracy"]
-        lines.append(
-            f"TF-IDF and logistic regression, from the same labels, are {abs(gain) * 100:.1f} points "
-            f"{'below' if gain > 0 else 'above'} it; always answering the most frequent class gives "
-            f"{metrics['majority']:.1%}."
-        )
-        ece, floor = metrics["student"]["ece"], metrics["student"]["ece_floor"]
-        lines.append(
-            f"The student's probabilities are off by {ece * 100:.1f} points on average; a perfect model would "
-            f"show {floor * 100:.1f} on as many texts."
-        )
+def findings(metrics: dict, split: str, exported: dict) -> list[str]:
+    """What else the metrics of a split say.
+
+    Parameters
+    ----------
+    metrics : dict
+        Metrics of dev or test.
+    split : str
+        Which of the two.
+    exported : dict
+        metrics/export.json
+
+    Returns
+    -------
+    list of str
+        One item each.
+    """
+    lines = _findings_with_gold(metrics) if metrics["n"] else []
     if metrics["texts"]:
         lines.append(
-            f"Teacher and student give the same answer to {metrics['agreement']:.1%} of the {name} texts."
+            f"Teacher and student give the same answer to {metrics['agreement']:.1%} of the {split} texts."
         )
-        for who, found in metrics["unseen"].items():
-            lines.append(
-                f"The {who}'s mean confidence on the {name} texts is {found['confidence']:.3f}; it is 0.9 or more on "
-                f"{found['coverage']:.1%} of them."
-            )
+        lines += [
+            f"The {model}'s mean confidence on the {split} texts is {known['confidence']:.3f}; on "
+            f"{known['coverage']:.1%} of them its confidence is 0.9 or more."
+            for model, known in metrics["unseen"].items()
+        ]
     lines.append(
-        f"The ONNX form gives the student's label to {exported['agreement']:.1%} of the dev and test texts and has "
-        f"{exported['megabytes']:.1f} MB."
+        f"The ONNX model gives the same label as the student to {exported['agreement']:.1%} of the dev and test texts. "
+        f"Its size is {exported['megabytes']:.1f} MB."
     )
     return lines
 
 
-def beside(metrics, name):
-    """The figures of the split that the page does not lead with, one sentence; none without gold."""
+def _findings_with_gold(metrics: dict) -> list[str]:
+    student, baseline = metrics["student"], metrics["baseline"]
+    gain = student["accuracy"] - baseline["accuracy"]
+    return [
+        f"The 95 % confidence interval of the student's accuracy is {student['accuracy_low']:.1%} to "
+        f"{student['accuracy_high']:.1%}. It holds for other texts of the same kind.",
+        f"The accuracy of TF-IDF + logistic regression, trained on the same labels, is {abs(gain) * 100:.1f} percentage "
+        f"points {'below' if gain > 0 else 'above'} the student's. Always answering the most frequent class would give "
+        f"{metrics['majority']:.1%}.",
+        f"The student's calibration error is {student['ece'] * 100:.1f} percentage points. A perfectly calibrated model "
+        f"would show {student['ece_floor'] * 100:.1f} on as many texts.",
+    ]
+
+
+def other_split(metrics: dict, split: str) -> list[str]:
+    """The accuracies on the split that the page does not lead with; none without gold.
+
+    Parameters
+    ----------
+    metrics : dict
+        Metrics of that split.
+    split : str
+        Its name, dev or test.
+
+    Returns
+    -------
+    list of str
+        One sentence at most.
+    """
     if not metrics["n"]:
         return []
-    purpose = "by which settings are chosen" if name == "dev" else "kept for the final figure"
-    accuracies = " and ".join(f"the {who} {metrics[who]['accuracy']:.1%}" for who in ("teacher", "student"))
-    return [f"On the {metrics['n']} {name} texts, {purpose}, {accuracies} are correct."]
+    purpose = "which serve to choose settings" if split == "dev" else "which serve for the final figure"
+    accuracies = " and ".join(
+        f"{metrics[model]['accuracy']:.1%} ({model})" for model in ("teacher", "student")
+    )
+    return [f"On the {metrics['n']} {split} texts, {purpose}, the accuracy is {accuracies}."]
 
 
-def foretold(forecast, metrics):
-    """What was expected without gold, and how good that was where there is some, a sentence a line."""
+def forecast_sentences(forecast: dict, metrics: dict) -> list[str]:
+    """The accuracy that was forecast without gold, and its error where there is gold.
+
+    Parameters
+    ----------
+    forecast : dict
+        metrics/forecast.json
+    metrics : dict
+        Metrics of the leading split.
+
+    Returns
+    -------
+    list of str
+        One item each.
+    """
     lines = []
-    for who in ("teacher", "student"):
-        found = forecast[who]
-        line = f"Without any answer of people the {who} was expected at {found['expected']:.1%}"
-        line += f" ({found['expected_low']:.1%} to {found['expected_high']:.1%})"
+    for model in ("teacher", "student"):
+        expected = forecast[model]["expected"]
+        low, high = forecast[model]["expected_low"], forecast[model]["expected_high"]
+        line = f"Without human labels, the {model}'s accuracy was forecast at {expected:.1%} ({low:.1%} to {high:.1%})"
         if metrics["n"]:
-            off = (found["expected"] - metrics[who]["accuracy"]) * 100
-            line += f", {abs(off):.1f} points too {'high' if off > 0 else 'low'}"
+            error = (expected - metrics[model]["accuracy"]) * 100
+            line += f", {abs(error):.1f} percentage points too {'high' if error > 0 else 'low'}"
         lines.append(f"{line}.")
-    source = (
-        "That is how often the sentence encoders agree, which was within 5 points of the teachers' accuracy on average over "
-        "eight tasks (benchmarks/tasks.md)"
-        if forecast["source"] == "agreement"
-        else "That is how sure the answers are, which was off by up to 23 points on eight tasks (benchmarks/tasks.md)"
-    )
-    lines.append(
-        f"{source}. It holds as far as nothing speaks against the labels, and no signal sees a teacher that is wrong in "
-        "a consistent way."
-    )
-    return lines
+    return [*lines, f"{FORECASTS[forecast['source']]} {LIMITS_OF_FORECASTS}"]
 
 
-def speeds(teachers):
-    """Rates of metrics/speed.json in words, with the day of each: it may be another run's. teachers: their names."""
-    sayings = {
+def speed_sentences(teachers: Iterable[str]) -> list[str]:
+    """The rates of metrics/speed.json with day and machine, since they may be of another run; teachers: their names."""
+    sentences = {
         **{
-            f"score_{name}_pool": f"The teacher {name} read {{texts_per_second:,.1f}} texts a second, with all its templates"
+            f"score_{name}_pool": f"The teacher {name} read {{texts_per_second:,.1f}} texts per second, with all its templates"
             for name in teachers
         },
         "train": "Training took {seconds:,.0f} seconds",
-        "export": "The student as ONNX read {texts_per_second:,.0f} texts a second",
+        "export": "The ONNX model classified {texts_per_second:,.0f} texts per second",
     }
-    found = [(saying, speed.measured(name)) for name, saying in sayings.items()]
+    timings = [(sentence, speed.measured(name)) for name, sentence in sentences.items()]
     when = " (measured on {measured}, {on})."
-    return [f"{saying}{when}".format(**entry) for saying, entry in found if entry]
+    return [f"{sentence}{when}".format(**timing) for sentence, timing in timings if timing]
 
 
-def precisions(teachers):
-    """In which arithmetic the teachers answered. teachers: of the metrics of label."""
-    found = sorted({arithmetic(one["precision"]) for one in teachers.values()})
-    return f"The {'teacher' if len(teachers) == 1 else 'teachers'} answered in {' and '.join(found)}"
+def software_sentences(versions: dict[str, str], teachers: dict[str, dict], student_precision: str) -> str:
+    """Versions of the libraries, and the floating-point precision of teachers and student.
+
+    Parameters
+    ----------
+    versions : dict of str to str
+        By package.
+    teachers : dict of str to dict
+        By name, as in metrics/label.json.
+    student_precision : str
+
+    Returns
+    -------
+    str
+    """
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    precisions = sorted({_precision(teacher["precision"]) for teacher in teachers.values()})
+    return (
+        f"Made with {packages}. The {'teacher' if len(teachers) == 1 else 'teachers'} computed in "
+        f"{' and '.join(precisions)}, the student was trained in {_precision(student_precision)}."
+    )
 
 
-def arithmetic(precision):
-    return "the arithmetic that its server chose" if precision == "auto" else precision
+def _precision(name: str) -> str:
+    return "the precision that its server chose" if name == "auto" else name
