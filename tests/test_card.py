@@ -68,6 +68,6 @@ def test_the_card_of_the_student_as_torch(tmp_path, several):
     text = card.student_card(task, values.train, 1150, {"torch": "2.13.0", "precision": "float32"})
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
-    assert "the classes negative, positive" in text and "1,150 of them in 4 epochs" in text
-    assert "torch 2.13.0, precision float32" in text and "Texts beyond 128 tokens" in text
-    assert ("of which a text may have several" in text) == several
+    assert "the classes negative, positive" in text and "trained on 1,150 of them in 4 epochs" in text
+    assert "torch 2.13.0, precision float32" in text and "the first 128 tokens of a text" in text
+    assert ("a text may have several of them" in text) == several

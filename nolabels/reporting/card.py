@@ -109,9 +109,9 @@ def student_card(task: Task, settings: Section, texts: int, made: dict[str, str]
     return f"""---
 {front_matter("transformers")}
 ---
-# {" / ".join(task.labels[:4])}{" …" if len(task.labels) > 4 else ""}: a classifier without labels
+# {card_title(task.labels)}
 
-A text classifier with the classes {", ".join(task.labels)}{", of which a text may have several" if task.multi_label else ""}:
+A text classifier with the classes {", ".join(task.labels)}{"; a text may have several of them" if task.multi_label else ""}:
 
 ```python
 from transformers import pipeline
@@ -121,18 +121,18 @@ pipeline("text-classification", model="models/student")("A text.")
 
 ## How it was made
 
-A zero-shot model labeled texts, and this one learned {TARGETS[settings.targets]} of {texts:,} of them in {settings.epochs} epochs. Which
-models and texts these were stands under `fetch` in the project's `params.yaml`.
-Made with {", ".join(f"{name} {what}" for name, what in made.items())}.
+Zero-shot teachers labeled texts. This model was trained on {texts:,} of them in {settings.epochs} epochs, with {TARGETS[settings.targets]} as
+target. Teachers and texts are named under `fetch` in the project's `params.yaml`.
+Made with {", ".join(f"{name} {version}" for name, version in made.items())}.
 
-## How good it is
+## How accurate it is
 
-That was not known when this card was written. Figures on texts with answers of people are in `metrics/test.json` and
-`reports/index.html`, and in the card of the model's ONNX form (`models/student-onnx/README.md`).
+That was not known when this card was written. The accuracy on texts with human labels is in `metrics/test.json` and
+`reports/index.html`, and in the card of the ONNX model (`models/student-onnx/README.md`).
 
 ## Limits
 
-- It knows the texts that it learned from and nothing else; on texts of another kind it may be much worse, and as sure.
-- What the teacher takes wrongly, it has learned.
-- Texts beyond {settings.max_tokens} tokens are cut.
+- It was trained on one kind of text. On other texts it may be much less accurate, with the same confidence.
+- It has learned the systematic mistakes of its teachers.
+- It reads the first {settings.max_tokens} tokens of a text and ignores the rest.
 """
