@@ -13,7 +13,7 @@ import csv
 import json
 from pathlib import Path
 
-from nolabels.core import params
+from nolabels.core import params, speed
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import about, read_table
 from nolabels.reporting.page import Run, leading_split, render_pages, split_of_mistakes
@@ -58,8 +58,10 @@ def read_run(args):
         for name in ("dev", "test", "label", "export", "forecast")
     }
     plots = getattr(args, f"plots_{leading_split(metrics)}")
+    values = params.load()
+    timed = [*(f"score_{name}_pool" for name in values.score), "train", "export"]
     return Run(
-        values=params.load(),
+        values=values,
         metrics=metrics,
         plots={name: read_numbers(plots / f"{name}.csv") for name in NUMBERS}
         | {name: read_labels(plots / f"{name}.csv") for name in LABELS},
@@ -69,6 +71,7 @@ def read_run(args):
         review=read_labels(args.review),
         student=about(args.student)["model"],
         onnx=about(args.onnx)["model"],
+        timings={stage: speed.measured(stage) for stage in timed},
     )
 
 

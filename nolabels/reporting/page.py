@@ -46,6 +46,8 @@ class Run:
         Rows of data/review.csv.
     student, onnx : dict
         What the tables of answers say of the models: `versions` and the student's `precision`.
+    timings : dict of str to dict
+        Entries of metrics/speed.json by stage; None where nothing was measured.
     """
 
     values: Params
@@ -57,6 +59,7 @@ class Run:
     review: list[dict]
     student: dict
     onnx: dict
+    timings: dict[str, dict | None]
 
 
 def leading_split(metrics: dict[str, dict]) -> str:
@@ -108,7 +111,7 @@ def _results(run: Run) -> dict:
         "charts": _charts(rows, run),
         "shares": share_rows(label["shares"]),
         "confusion": confusions if metrics["n"] else [],
-        "speeds": speed_sentences(run.values.score),
+        "speeds": speed_sentences(run.timings, run.values.score),
     }
 
 

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-from nolabels.core import speed
-
 SIGNIFICANT = 0.05  # a difference with a p-value below it is called one
 FORECASTS = {
     "agreement": "The forecast is the share of texts on which the sentence encoders agree. On eight tasks it was within 5 "
@@ -144,8 +142,21 @@ def forecast_sentences(forecast: dict, metrics: dict) -> list[str]:
     return [*lines, f"{FORECASTS[forecast['source']]} {LIMITS_OF_FORECASTS}"]
 
 
-def speed_sentences(teachers: Iterable[str]) -> list[str]:
-    """The rates of metrics/speed.json with day and machine, since they may be of another run; teachers: their names."""
+def speed_sentences(timings: dict[str, dict | None], teachers: Iterable[str]) -> list[str]:
+    """The rates of metrics/speed.json with day and machine, since they may be of another run.
+
+    Parameters
+    ----------
+    timings : dict of str to dict
+        Entries of metrics/speed.json by stage; None or absent where nothing was measured.
+    teachers : iterable of str
+        Names of the teachers.
+
+    Returns
+    -------
+    list of str
+        One sentence for each stage that was measured.
+    """
     sentences = {
         **{
             f"score_{name}_pool": f"The teacher {name} read {{texts_per_second:,.1f}} texts per second, with all its templates"
@@ -154,9 +165,12 @@ def speed_sentences(teachers: Iterable[str]) -> list[str]:
         "train": "Training took {seconds:,.0f} seconds",
         "export": "The ONNX model classified {texts_per_second:,.0f} texts per second",
     }
-    timings = [(sentence, speed.measured(name)) for name, sentence in sentences.items()]
     when = " (measured on {measured}, {on})."
-    return [f"{sentence}{when}".format(**timing) for sentence, timing in timings if timing]
+    return [
+        f"{sentence}{when}".format(**timings[stage])
+        for stage, sentence in sentences.items()
+        if timings.get(stage)
+    ]
 
 
 def software_sentences(versions: dict[str, str], teachers: dict[str, dict], student_precision: str) -> str:
