@@ -159,7 +159,7 @@ def read(values):
 def gold_of_all(values):
     """{id: K bool} of every raw text that has an answer; `sample` writes those of test and dev alone."""
     from nolabels.data import readers
-    from stages.sample import first_of_each, scan
+    from nolabels.data.source import first_of_each, scan
 
     files = readers.list_files(Path("data/raw"), values.sample.test_file)[0]
     source, answers, _ = scan(files, values.sample, values.task, [True] * len(files), False)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.data import hub, packages
+from nolabels.data import packages
+from nolabels.data.hub.datasets import take_dataset
+from nolabels.data.hub.models import take_model
 
 
 def copy(source, out, key):
@@ -50,9 +52,9 @@ def main(argv=None):
     if not isinstance(asset, (params.HubModel, params.HubDataset)):  # those go on where they stopped
         shutil.rmtree(partial, ignore_errors=True)
     if isinstance(asset, params.HubModel):
-        source = f"{asset.hub} at {hub.take_model(asset, f'fetch.{args.asset}', partial)}"
+        source = f"{asset.hub} at {take_model(asset, f'fetch.{args.asset}', partial)}"
     elif isinstance(asset, params.HubDataset):
-        source = f"{asset.hub} at {hub.take_dataset(asset, f'fetch.{args.asset}', partial)}"
+        source = f"{asset.hub} at {take_dataset(asset, f'fetch.{args.asset}', partial)}"
     elif isinstance(asset, params.Endpoint):
         # nothing to download; the file makes a change of server or model a change of what score reads
         partial.mkdir(parents=True)

@@ -12,6 +12,7 @@ import yaml
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.data import readers
+from nolabels.data.gold import gold_classes
 from nolabels.data.texts import text_id
 from stages import sample
 from tests import sampling
@@ -204,7 +205,7 @@ def test_gold(tmp_path, kind, form):
     sampling.write_params(tmp_path, format=form, gold={"column": "label", **way})
     settings = params.load(tmp_path / "params.yaml")
     classes = settings.task.names
-    to_classes = readers.gold_classes(path, settings.sample.gold, settings.task)
+    to_classes = gold_classes(path, settings.sample.gold, settings.task)
     found = [
         to_classes(row, value)
         for row, _, value in readers.read_rows(path, settings.sample, settings.sample.gold)

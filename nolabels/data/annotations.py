@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from nolabels.core.spelling import NONE, SEPARATOR, join, parse
 from nolabels.core.stage import UserError, say
-from nolabels.data.readers import LONGEST_LINE, check_unicode, describe_csv, read_lines
+from nolabels.data.lines import LONGEST_LINE, check_unicode, describe_csv, read_lines
 from nolabels.data.texts import text_id
 
 

@@ -3,6 +3,10 @@ makes a model look better than it is."""
 
 from zlib import crc32
 
+import numpy as np
+import pyarrow as pa
+
+from nolabels.data.source import BLOCK_ROWS
 from nolabels.data.texts import normal_form
 
 LETTERS = 5  # of a shingle; letters and not words, so that scripts without spaces have them too
@@ -63,3 +67,12 @@ class NearDuplicates:
         signature = self.empty.copy()
         signature.update_batch(list(found))
         return signature
+
+
+def near_duplicates(guard, texts, place):
+    """Which of the pool's N texts resemble a test or dev text: N bool. texts, place: as read_texts gives them."""
+    found = np.zeros(len(place), bool)
+    for start in range(0, len(place), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        found[rows] = [guard.resembles(text) for text in texts.take(pa.array(place[rows])).to_pylist()]
+    return found

@@ -8,33 +8,24 @@ import csv
 import fnmatch
 import gzip
 import json
-import math
 import shutil
 import tempfile
 import zlib
-from functools import partial
 from pathlib import Path
 
-from nolabels.core.spelling import NONE, SEPARATOR, join, parse
 from nolabels.core.stage import UserError
+from nolabels.data.gold import spelled
+from nolabels.data.lines import (
+    LONGEST_LINE,
+    check_columns,
+    check_unicode,
+    describe_csv,
+    read_lines,
+    shown,
+    stripped,
+)
 
 BATCH_ROWS = 8192
-LONGEST_LINE = 1 << 26  # bytes; a file without line ends must not fill the memory
-SHOWN = 120  # characters of a found value in a message
-
-# how files begin that are often taken for text
-MAGIC = {
-    b"PAR1": "a parquet file",
-    b"\x1f\x8b": "gzip data; its name must end in .gz",
-    b"PK\x03\x04": "a zip archive or an office document",
-    b"\xd0\xcf\x11\xe0": "an old office document",
-    b"%PDF": "a PDF",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-    b"BZh": "bzip2 data",
-    b"\xfd7zXZ": "xz data",
-    b"\x28\xb5\x2f\xfd": "zstd data",
-}
 
 
 def list_files(raw, pattern):
@@ -76,68 +67,6 @@ def read_rows(path, sample, gold):
             if value is not None and not value.isascii():
                 check_unicode(path, row, column, value)
         yield row, values[0] or "", values[1] if gold else None
-
-
-def shown(value):
-    """A found value as a message shows it: one line, not long."""
-    value = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value[: SHOWN + 1]
-    )
-    return value if len(value) <= SHOWN else value[:SHOWN] + "…"
-
-
-def check_unicode(path, row, column, value):
-    """Bytes that are no UTF-8 were read as lone surrogates; JSON can spell such ones out."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        code = ord(value[error.start])
-        found = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x} alone"
-        raise UserError(f"{path}: row {row}: {column or 'the line'} must be UTF-8, found {found}") from error
-
-
-def check_columns(path, names, wanted):
-    for name in wanted:
-        if names.count(name) != 1:
-            rule = "must have a column" if name not in names else "must have only one column"
-            hint = "; is the delimiter another one?" if len(names) == 1 else ""
-            raise UserError(f"{path}: row 1: {rule} {name!r}, found {shown(', '.join(names))}{hint}")
-
-
-def read_lines(path):
-    """Yields (row, line with its end); bytes that are no UTF-8 become lone surrogates."""
-    row = 0
-    try:
-        with open_bytes(path) as file:
-            for line in iter(partial(file.readline, LONGEST_LINE), b""):
-                row += 1
-                if row == 1:
-                    check_magic(path, line)
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                if len(line) == LONGEST_LINE:
-                    raise UserError(
-                        f"{path}: row {row}: must be a line of less than {LONGEST_LINE >> 20} MiB"
-                    )
-                yield row, line.decode("utf-8", "surrogateescape")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: row {row + 1}: not readable gzip data ({error})") from error
-    if row == 0:
-        raise UserError(f"{path}: row 1: must hold texts, found an empty file")
-
-
-def stripped(lines):
-    """Lines without their ends, LF or CRLF."""
-    return ((row, line.removesuffix("\n").removesuffix("\r")) for row, line in lines)
-
-
-def open_bytes(path):
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-
-
-def check_magic(path, start):
-    for magic, what in MAGIC.items():
-        if start.startswith(magic):
-            raise UserError(f"{path}: row 1: must be UTF-8 text as sample.format says, found {what}")
 
 
 def read_delimited(path, wanted, columns, records):
@@ -192,16 +121,6 @@ def read_csv(path, wanted, columns):
     return read_delimited(path, wanted, columns, records())
 
 
-def describe_csv(message):
-    if "unexpected end" in message or "field larger" in message:
-        return "a quoted value must end with a quote, found none"
-    if "expected after" in message:
-        return "a quote inside a quoted value must be doubled, found a single one"
-    if "new-line" in message:
-        return "lines must end with LF or CRLF, found CR alone"
-    return f"not a readable csv row ({message})"
-
-
 def read_txt(path, wanted, columns):
     """One text a line."""
     return stripped(read_lines(path))
@@ -235,24 +154,6 @@ def json_record(path, row, line, column):
     if text is not None and not isinstance(text, str):
         raise UserError(f"{path}: row {row}: {column} must be text, found {shown(json.dumps(text))}")
     return record
-
-
-def spelled(path, row, name, value):
-    """A gold value as text: 1 and 1.0 are "1", a truth value "true" or "false"; nothing is None.
-
-    A list of values is spelled with ; between them, an empty one as no class.
-    """
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list) and not any(isinstance(item, (list, dict, type(None))) for item in value):
-        return join(spelled(path, row, name, item) for item in value)
-    if isinstance(value, (list, dict)):
-        raise UserError(f"{path}: row {row}: {name} must be one value, found {shown(str(value))}")
-    if isinstance(value, float):
-        return None if math.isnan(value) else str(int(value)) if value.is_integer() else repr(value)
-    return str(value)
 
 
 def read_parquet(path, wanted, columns):
@@ -303,51 +204,3 @@ def to_list(path, row, name, column):
                 found = f"byte 0x{wrong.object[wrong.start]:02x}"
                 raise UserError(f"{path}: row {row}: {name} must be UTF-8, found {found}") from error
         raise
-
-
-def gold_classes(path, gold, task):
-    """A function (row, value) -> tuple of class indices, or None where no class answers.
-
-    gold: params.Gold or None; task: params.Task, with multi_label of which a value may name several
-    classes ("a; b") or none of them ("(none)"). With `names` a value is a class's name; with `values`
-    each value must be named; with `ranges` it must be a number, and what lies in no range has no
-    class (a sentence between negative and positive). An absent value (None or "") is no answer.
-    """
-    if gold is None:
-        return lambda row, value: None
-    index = {name: number for number, name in enumerate(task.labels)}
-    if gold.ranges is not None:
-        ranges = [(low, high, index[name]) for name, (low, high) in gold.ranges.items()]
-
-        def by_range(row, value):
-            if value is None or value == "":
-                return None
-            try:
-                number = float(value)
-            except ValueError:
-                number = math.nan
-            if math.isnan(number):
-                raise UserError(f"{path}: row {row}: {gold.column} must be a number, found {shown(value)!r}")
-            return next(((found,) for low, high, found in ranges if low <= number <= high), None)
-
-        return by_range
-    if gold.names:
-        table = index
-    else:
-        table = {str(value): -1 if name is None else index[name] for value, name in gold.values.items()}
-
-    def by_value(row, value):
-        if value is None or (value == "" and "" not in table):
-            return None
-        found = [table.get(name) for name in parse(value, task.multi_label)]
-        if None in found:
-            known = shown(", ".join(table))
-            several = f", or several with {SEPARATOR!r} between them, or {NONE}" if task.multi_label else ""
-            raise UserError(
-                f"{path}: row {row}: {gold.column} must be one of {known}{several}, found {shown(value)!r}"
-            )
-        if found == [-1]:
-            return None
-        return tuple(sorted({number for number in found if number >= 0}))
-
-    return by_value

@@ -8,16 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from nolabels.core.stage import UserError
-from nolabels.data.readers import (
-    BATCH_ROWS,
-    check_columns,
-    check_unicode,
-    describe_csv,
-    json_record,
-    read_lines,
-    shown,
-    stripped,
-)
+from nolabels.data.lines import check_columns, check_unicode, describe_csv, read_lines, shown, stripped
+from nolabels.data.readers import BATCH_ROWS, json_record
 
 FORMS = ("txt", "csv", "tsv", "jsonl", "parquet")
 LONGEST_VALUE = 1 << 20  # letters in quotes of a csv; a quote that is never closed must not take the rest
