@@ -107,7 +107,7 @@ def prepare():
     """Texts and scores of the whole pool, test and dev in WORK."""
     root = Path.cwd()
     kept = WORK / "params.yaml"
-    if kept.exists() and decides(params.load(kept)) != decides(presets.load(BEST)):
+    if kept.exists() and decides(params.load(kept)) != decides(presets.params_of(BEST)):
         raise UserError(
             f"{WORK}: must be of the preset {BEST} as it is, found one of another; delete the folder"
         )
@@ -483,7 +483,7 @@ def main(argv=None):
         if not Path(path).exists():
             raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
     forms = [form for form in FORMS if any(word in form.name for word in args.only)]
-    values, best = params.load(), presets.load(BEST)
+    values, best = params.load(), presets.params_of(BEST)
     prepare()
     data = read(best)
     others = uneven(data, values, args.seeds)

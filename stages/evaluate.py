@@ -17,9 +17,10 @@ import pyarrow as pa
 
 from nolabels.core import params
 from nolabels.core.labels import certainty, from_column, to_column
+from nolabels.core.schemas import EACH
 from nolabels.core.spelling import join
 from nolabels.core.stage import arguments, run, say
-from nolabels.core.tables import EACH, about, matrix, read_table, write_json, write_table
+from nolabels.core.tables import about, matrix, read_table, write_json, write_table
 from nolabels.data.annotations import read_answers
 from nolabels.reporting.statistics import (
     calibration_error,

@@ -11,10 +11,9 @@ import yaml
 
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.data import readers
+from nolabels.data import draw, readers, source, splits
 from nolabels.data.gold import gold_classes
 from nolabels.data.texts import text_id
-from stages import sample
 from tests import sampling
 from tests.hub import parquet
 from tests.sampling import NAMES
@@ -268,11 +267,12 @@ def test_blocks_change_nothing(tmp_path, monkeypatch):
     files = {f"{n}.csv": encoded("csv", rows[100 * n : 100 * n + 150]) for n in range(5)}
     keys = {"gold": NAMES, "pool": 200, "valid": 50, "test": 80, "dev": 50}
     whole = sampling.run(tmp_path / "a", monkeypatch, files, **keys)
-    monkeypatch.setattr(sample, "BLOCK_ROWS", 7)
+    for module in (draw, source, splits):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     blocks = sampling.run(tmp_path / "b", monkeypatch, files, **keys)
     for path in whole.glob("*.parquet"):
         assert (blocks / path.name).read_bytes() == path.read_bytes()
-    monkeypatch.setattr(sample, "GROUP_ROWS", 40)
+    monkeypatch.setattr(splits, "GROUP_ROWS", 40)
     groups = sampling.run(tmp_path / "c", monkeypatch, files, **keys)
     assert pq.read_table(groups / "pool.parquet").equals(pq.read_table(whole / "pool.parquet"))
 

@@ -20,7 +20,7 @@ import yaml
 from nolabels import preset, start
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.setup import draft, head, presets, sizes, terminal
+from nolabels.setup import draft, head, merging, presets, sizes, terminal
 from stages import sample
 from tests import readme, tiny, workspace
 
@@ -146,7 +146,7 @@ def test_what_is_written_is_the_shipped_file_with_the_preset_over_it(folder, cap
         comments = [line for line in content.splitlines() if line.lstrip().startswith("#")]
         kept = iter(made.splitlines())
         assert [line for line in comments if line not in kept] == []
-    first, *_ = presets.header(text)
+    first, *_ = merging.header(text)
     assert re.fullmatch(r"# \S.{20,110}\.", first), "the line of preset --list"
     preset.main(["default"])
     preset.main(["messages"])
@@ -176,7 +176,7 @@ def test_teachers_of_both_kinds_ask_about_the_classes(folder):
         assert template.class_text == "This text from a collection of notes of drivers is about {class}."
     shipped = params.check(yaml.safe_load(presets.shipped()), "shipped")
     assert values.fetch.models == shipped.fetch.models | {
-        "encoder": presets.load("reviews-small").fetch.models["encoder"]
+        "encoder": presets.params_of("reviews-small").fetch.models["encoder"]
     }
     for name, score in shipped.score.items():  # none of its questions is left
         assert not any(template in score.templates for template in values.score[name].templates), name

@@ -4,16 +4,17 @@ A row's number is the line on which it starts (what an editor shows), from 1.
 """
 
 import gzip
-import shutil
-import tempfile
 import zlib
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
+from typing import BinaryIO
 
 from nolabels.core.stage import UserError
 
 LONGEST_LINE = 1 << 26  # bytes; a file without line ends must not fill the memory
-SHOWN = 120  # characters of a found value in a message
+SHOWN = 120  # characters of a value in a message
+STANDARD_INPUT = Path("/dev/stdin")
 # how files begin that are often taken for text
 MAGIC = {
     b"PAR1": "a parquet file",
@@ -29,23 +30,26 @@ MAGIC = {
 }
 
 
-def shown(value):
-    """A found value as a message shows it: one line, not long."""
+def shown(value: str) -> str:
+    """A value as a message shows it: on one line, at most SHOWN characters."""
     value = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in value[: SHOWN + 1]
     )
     return value if len(value) <= SHOWN else value[:SHOWN] + "…"
 
 
-def read_lines(path):
-    """Yields (row, line with its end); bytes that are no UTF-8 become lone surrogates."""
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields (row, line with its end); bytes that are no UTF-8 become lone surrogates.
+
+    Raises UserError where the file is empty, no text, no readable gzip data, or a line is LONGEST_LINE bytes long.
+    """
     row = 0
     try:
         with open_bytes(path) as file:
             for line in iter(partial(file.readline, LONGEST_LINE), b""):
                 row += 1
                 if row == 1:
-                    check_magic(path, line)
+                    _check_magic(path, line)
                     line = line.removeprefix(b"\xef\xbb\xbf")
                 if len(line) == LONGEST_LINE:
                     raise UserError(
@@ -58,32 +62,69 @@ def read_lines(path):
         raise UserError(f"{path}: row 1: must hold texts, found an empty file")
 
 
-def stripped(lines):
+def stripped(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """Lines without their ends, LF or CRLF."""
     return ((row, line.removesuffix("\n").removesuffix("\r")) for row, line in lines)
 
 
-def open_bytes(path):
+def open_bytes(path: Path) -> BinaryIO:
+    """A file for reading, unpacked where it is gzipped."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
-def check_magic(path, start):
-    for magic, what in MAGIC.items():
+def _check_magic(path: Path, start: bytes) -> None:
+    for magic, kind in MAGIC.items():
         if start.startswith(magic):
-            raise UserError(f"{path}: row 1: must be UTF-8 text as sample.format says, found {what}")
+            raise UserError(f"{path}: row 1: must be UTF-8 text as sample.format says, found {kind}")
 
 
-def check_unicode(path, row, column, value):
-    """Bytes that are no UTF-8 were read as lone surrogates; JSON can spell such ones out."""
+def check_unicode(path: Path, row: int, column: str | None, value: str) -> None:
+    """Refuses text that is no Unicode: read_lines makes lone surrogates of bytes that are no UTF-8, and JSON may
+    hold such ones as escapes.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    row : int
+        The row, for the message.
+    column : str or None
+        The column, for the message; None for a file without columns.
+    value : str
+        The text.
+
+    Raises
+    ------
+    UserError
+        Where the text holds a lone surrogate.
+    """
     try:
         value.encode()
     except UnicodeEncodeError as error:
         code = ord(value[error.start])
-        found = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x} alone"
-        raise UserError(f"{path}: row {row}: {column or 'the line'} must be UTF-8, found {found}") from error
+        culprit = f"byte 0x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x} alone"
+        raise UserError(
+            f"{path}: row {row}: {column or 'the line'} must be UTF-8, found {culprit}"
+        ) from error
 
 
-def check_columns(path, names, wanted):
+def check_columns(path: Path, names: Sequence[str], wanted: Iterable[str]) -> None:
+    """Refuses a file that has not each wanted column once.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for the message.
+    names : sequence of str
+        Its columns.
+    wanted : iterable of str
+        The columns that it must have.
+
+    Raises
+    ------
+    UserError
+        Where one is missing, or there are several of its name.
+    """
     for name in wanted:
         if names.count(name) != 1:
             rule = "must have a column" if name not in names else "must have only one column"
@@ -91,7 +132,8 @@ def check_columns(path, names, wanted):
             raise UserError(f"{path}: row 1: {rule} {name!r}, found {shown(', '.join(names))}{hint}")
 
 
-def describe_csv(message):
+def describe_csv(message: str) -> str:
+    """An error of the csv module as rule and finding."""
     if "unexpected end" in message or "field larger" in message:
         return "a quoted value must end with a quote, found none"
     if "expected after" in message:
@@ -99,16 +141,3 @@ def describe_csv(message):
     if "new-line" in message:
         return "lines must end with LF or CRLF, found CR alone"
     return f"not a readable csv row ({message})"
-
-
-@contextmanager
-def unpacked(path):
-    """The name of a file that is not gzipped, for what is read from its end."""
-    if path.suffix != ".gz":
-        yield path
-        return
-    with tempfile.NamedTemporaryFile() as plain:
-        with gzip.open(path, "rb") as file:
-            shutil.copyfileobj(file, plain)
-        plain.flush()
-        yield plain.name

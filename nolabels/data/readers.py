@@ -1,20 +1,19 @@
 """Rows of a user's files: csv, tsv, jsonl, parquet or txt, each also gzipped, in bounded memory.
 
 Lines are read one at a time and parquet in batches, so a file may be larger than memory. A row's
-number is the line on which it starts (what an editor shows), in parquet its place, from 1.
+number is the line on which it starts (what an editor shows), in parquet its position, from 1.
 """
 
 import csv
 import fnmatch
-import gzip
 import json
-import shutil
-import tempfile
-import zlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from nolabels.core.params import Gold, Sample
 from nolabels.core.stage import UserError
-from nolabels.data.gold import spelled
+from nolabels.data.gold import gold_text
 from nolabels.data.lines import (
     LONGEST_LINE,
     check_columns,
@@ -24,15 +23,28 @@ from nolabels.data.lines import (
     shown,
     stripped,
 )
+from nolabels.data.parquet import read_parquet
 
-BATCH_ROWS = 8192
 
+def list_files(raw: Path, pattern: str | None) -> tuple[list[Path], list[Path]]:
+    """The files of the source; hidden ones and .yaml (where an asset of a hub came from) are passed over.
 
-def list_files(raw, pattern):
-    """Files under the folder `raw` in sorted order: those of the pool, those of the test set.
+    Parameters
+    ----------
+    raw : Path
+        A folder, looked through with all folders in it.
+    pattern : str or None
+        params: sample.test_file, which names the files of the test set; None where there are none.
 
-    pattern: params.Sample.test_file, or None for no test files. Hidden files and .yaml
-    (where an asset of a hub came from) are passed over.
+    Returns
+    -------
+    tuple of (list of Path, list of Path)
+        The files of the pool and those of the test set, each sorted.
+
+    Raises
+    ------
+    UserError
+        Where there is none for the pool, or none that the pattern names.
     """
     raw = Path(raw)
     names = sorted(
@@ -53,54 +65,71 @@ def list_files(raw, pattern):
     return [raw / name for name in pool], [raw / name for name in test]
 
 
-def read_rows(path, sample, gold):
-    """Yields (row, text, value) of a file, in order; value: the gold column's as text.
+def read_rows(path: Path, sample: Sample, gold: Gold | None) -> Iterator[tuple[int, str, str | None]]:
+    """The rows of a file, in order.
 
-    sample: params.Sample; gold: params.Gold or None, whose column is then not looked at. An absent
-    text is "", an absent value None. Raises UserError naming file, row and column.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sample : Sample
+        Its format and columns.
+    gold : Gold or None
+        The gold column; None where it is not looked at.
+
+    Yields
+    ------
+    tuple of (int, str, str or None)
+        Row, text, and the gold column's value as text. An absent text is "", an absent value None.
+
+    Raises
+    ------
+    UserError
+        Naming file, row and column, where the file is not whole.
     """
     path = Path(path)
     wanted = [sample.text, *([gold.column] if gold else [])]
-    read = {"csv": read_csv, "tsv": read_tsv, "jsonl": read_jsonl, "txt": read_txt, "parquet": read_parquet}
-    for row, *values in read[sample.format](path, wanted, sample.columns):
+    for row, *values in READERS[sample.format](path, wanted, sample.columns):
         for column, value in zip(wanted, values, strict=True):
             if value is not None and not value.isascii():
                 check_unicode(path, row, column, value)
         yield row, values[0] or "", values[1] if gold else None
 
 
-def read_delimited(path, wanted, columns, records):
+def _read_delimited(
+    path: Path, wanted: Sequence[str], columns: Sequence[str] | None, records: Iterable[tuple[int, list[str]]]
+) -> Iterator[tuple]:
     """Rows of named columns. columns: names of a file without a header row, or None.
 
-    records: yields (row, list of values); a record without values is a blank line.
+    records: (row, list of values); a record without values is a blank line.
     """
-    names, places = columns, None
+    names, indices = columns, None
     for row, values in records:
         if not values:
             continue
-        if places is None:
+        if indices is None:
             if names is None:
                 names = values
             check_columns(path, names, wanted)
-            places = [names.index(name) for name in wanted]
+            indices = [names.index(name) for name in wanted]
             if names is values:
                 continue
         if len(values) != len(names):
             raise UserError(
                 f"{path}: row {row}: must have {len(names)} columns ({shown(', '.join(names))}), found {len(values)}"
             )
-        yield row, *(values[place] for place in places)
-    if places is None:
+        yield row, *(values[index] for index in indices)
+    if indices is None:
         raise UserError(f"{path}: row 1: must hold texts, found blank lines only")
 
 
-def read_tsv(path, wanted, columns):
+def _read_tsv(path: Path, wanted: Sequence[str], columns: Sequence[str] | None) -> Iterator[tuple]:
     """Tabs, no quotes: a value holds neither tab nor line end."""
     records = ((row, line.split("\t") if line else []) for row, line in stripped(read_lines(path)))
-    return read_delimited(path, wanted, columns, records)
+    return _read_delimited(path, wanted, columns, records)
 
 
-def read_csv(path, wanted, columns):
+def _read_csv(path: Path, wanted: Sequence[str], columns: Sequence[str] | None) -> Iterator[tuple]:
     """Commas; quotes as usual (doubled inside), line breaks in quotes allowed.
 
     The standard library's reader and not pyarrow's: that one does not say in which line a value is
@@ -108,7 +137,7 @@ def read_csv(path, wanted, columns):
     """
     csv.field_size_limit(LONGEST_LINE)
 
-    def records():
+    def records() -> Iterator[tuple[int, list[str]]]:
         row = 1
         reader = csv.reader((line for _, line in read_lines(path)), strict=True)
         try:
@@ -118,28 +147,43 @@ def read_csv(path, wanted, columns):
         except csv.Error as error:
             raise UserError(f"{path}: row {row}: {describe_csv(str(error))}") from error
 
-    return read_delimited(path, wanted, columns, records())
+    return _read_delimited(path, wanted, columns, records())
 
 
-def read_txt(path, wanted, columns):
+def _read_txt(path: Path, wanted: Sequence[str], columns: None) -> Iterator[tuple]:
     """One text a line."""
     return stripped(read_lines(path))
 
 
-def read_jsonl(path, wanted, columns):
+def _read_jsonl(path: Path, wanted: Sequence[str], columns: None) -> Iterator[tuple]:
     """One JSON object a line; blank lines are passed over."""
     for row, line in read_lines(path):
         if line.strip():
             record = json_record(path, row, line.rstrip(), wanted[0])
-            yield (
-                row,
-                record[wanted[0]],
-                *(spelled(path, row, name, record.get(name)) for name in wanted[1:]),
-            )
+            gold = (gold_text(path, row, name, record.get(name)) for name in wanted[1:])
+            yield row, record[wanted[0]], *gold
 
 
-def json_record(path, row, line, column):
-    """The JSON object of a line, which has text, or null, in the named column."""
+def json_record(path: Path, row: int, line: str, column: str) -> dict[str, Any]:
+    """The JSON object of a line.
+
+    Parameters
+    ----------
+    path, row : Path, int
+        Where the line stands, for messages.
+    line : str
+    column : str
+        A key that the object must have, with text or null.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    UserError
+        Where the line is no such object.
+    """
     try:
         record = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -156,51 +200,10 @@ def json_record(path, row, line, column):
     return record
 
 
-def read_parquet(path, wanted, columns):
-    """Batches of the wanted columns; the others are not read."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    row = 0
-    try:
-        with tempfile.NamedTemporaryFile() as plain:
-            source = path
-            if path.suffix == ".gz":  # parquet is read from its end, gzip is not
-                with gzip.open(path, "rb") as file:
-                    shutil.copyfileobj(file, plain)
-                plain.flush()
-                source = plain.name  # not the file object: see AnswerStore.load
-            file = pq.ParquetFile(source)
-            check_columns(path, file.schema_arrow.names, wanted)
-            kind = file.schema_arrow.field(wanted[0]).type
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind)):
-                raise UserError(f"{path}: row 1: {wanted[0]} must be text, found {kind}")
-            for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
-                values = [to_list(path, row, name, batch.column(name)) for name in wanted]
-                for text, *rest in zip(*values, strict=True):
-                    row += 1
-                    spelling = zip(wanted[1:], rest, strict=True)
-                    yield row, text, *(spelled(path, row, name, value) for name, value in spelling)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: row 1: not readable gzip data ({error})") from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: names of columns
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        message = shown(" ".join(str(error).split()))
-        raise UserError(f"{path}: row {row + 1}: not a readable parquet file ({message})") from error
-
-
-def to_list(path, row, name, column):
-    """A column as Python values; row: how many were read before. Text must be UTF-8."""
-    try:
-        return column.to_pylist()
-    except UnicodeDecodeError as error:
-        for value in column:
-            row += 1
-            try:
-                value.as_py()
-            except UnicodeDecodeError as wrong:
-                found = f"byte 0x{wrong.object[wrong.start]:02x}"
-                raise UserError(f"{path}: row {row}: {name} must be UTF-8, found {found}") from error
-        raise
+READERS = {
+    "csv": _read_csv,
+    "tsv": _read_tsv,
+    "jsonl": _read_jsonl,
+    "txt": _read_txt,
+    "parquet": read_parquet,
+}

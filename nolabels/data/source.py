@@ -1,10 +1,13 @@
 """The source: every row of the files that has a text, as arrays; the texts are read again once drawn."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from nolabels.core.params import Sample, Task
 from nolabels.data import readers
 from nolabels.data.gold import gold_classes
 from nolabels.data.texts import text_id
@@ -14,10 +17,18 @@ BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else i
 
 @dataclass(frozen=True)
 class Source:
-    """What is known of N rows with a text, in the order of the files; the texts themselves are not kept.
+    """N rows with a text, in the order of the files; the texts themselves are not kept.
 
-    ids: N x 16 bytes; golds: number of the answer, -1 for none; files: index of the file; rows: number
-    in it.
+    Attributes
+    ----------
+    ids : np.ndarray
+        N x 16 bytes.
+    golds : np.ndarray
+        N numbers of answers, -1 for none.
+    files : np.ndarray
+        N indices of the files.
+    rows : np.ndarray
+        N numbers of the rows in their files.
     """
 
     ids: np.ndarray
@@ -25,36 +36,48 @@ class Source:
     files: np.ndarray
     rows: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, indices):
+    def take(self, indices: np.ndarray) -> "Source":
+        """The rows of some indices, or of a mask of N bool."""
         return Source(self.ids[indices], self.golds[indices], self.files[indices], self.rows[indices])
 
 
-def scan(files, sample, task, with_gold, keep_empty):
-    """One pass over the files -> Source, the answers that its golds number, and how many rows had no text.
+def scan(
+    files: Sequence[Path], sample: Sample, task: Task, with_gold: Sequence[bool], keep_empty: bool
+) -> tuple[Source, list[tuple[int, ...]], int]:
+    """Reads the files once, from the first to the last row.
 
-    An answer is a tuple of class indices. with_gold: for each file, whether its answers are read;
-    keep_empty: whether rows without a text count.
+    Parameters
+    ----------
+    files : sequence of Path
+        The files.
+    sample : Sample
+        Their format and columns.
+    task : Task
+        The classes that answers name.
+    with_gold : sequence of bool
+        For each file, whether its answers are read.
+    keep_empty : bool
+        Whether rows without a text count.
+
+    Returns
+    -------
+    tuple of (Source, list of tuple of int, int)
+        The rows; the answers that source.golds numbers, each a tuple of class indices; how many rows had no text.
+
+    Raises
+    ------
+    UserError
+        Naming file, row and column, where a file is not whole or an answer names no class.
     """
-    parts, empty = [], 0
+    blocks, empty = [], 0
     numbers = {None: -1}
     for number, path in enumerate(files):
         gold = sample.gold if with_gold[number] else None
         to_classes = gold_classes(path, gold, task)
         ids, golds, rows = bytearray(), [], []
-
-        def close(ids, golds, rows, number=number):
-            parts.append(
-                Source(
-                    np.frombuffer(bytes(ids), "V16"),
-                    np.array(golds, np.int32),
-                    np.full(len(rows), number, np.int32),
-                    np.array(rows, np.int64),
-                )
-            )
-
         for row, text, value in readers.read_rows(path, sample, gold):
             answer = to_classes(row, value)
             if not keep_empty and not text.strip():
@@ -64,16 +87,25 @@ def scan(files, sample, task, with_gold, keep_empty):
             golds.append(numbers.setdefault(answer, len(numbers) - 1))
             rows.append(row)
             if len(rows) == BLOCK_ROWS:
-                close(ids, golds, rows)
+                blocks.append(_block(ids, golds, number, rows))
                 ids, golds, rows = bytearray(), [], []
-        close(ids, golds, rows)
-    joined = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("ids", "golds", "files", "rows")
-    )
+        blocks.append(_block(ids, golds, number, rows))
+    columns = ("ids", "golds", "files", "rows")
+    joined = (np.concatenate([getattr(block, name) for block in blocks]) for name in columns)
     return Source(*joined), list(numbers)[1:], empty
 
 
-def first_of_each(ids):
+def _block(ids: bytearray, golds: list[int], file: int, rows: list[int]) -> Source:
+    """Rows of one file as arrays."""
+    return Source(
+        np.frombuffer(bytes(ids), "V16"),
+        np.array(golds, np.int32),
+        np.full(len(rows), file, np.int32),
+        np.array(rows, np.int64),
+    )
+
+
+def first_of_each(ids: np.ndarray) -> np.ndarray:
     """Indices of the first row of each id, in order. ids: N x 16 bytes."""
     halves = ids.view(np.uint64).reshape(-1, 2)
     order = np.lexsort((halves[:, 1], halves[:, 0]))  # stable: of equal ids the first comes first
@@ -82,31 +114,61 @@ def first_of_each(ids):
     return np.sort(order[new])
 
 
-def holds_ids(ids, wanted):
-    """Which of N x 16 bytes are among the hex ids `wanted`: N bool."""
+def is_among(ids: np.ndarray, wanted: Collection[str]) -> np.ndarray:
+    """Which ids are among the wanted ones.
+
+    Parameters
+    ----------
+    ids : np.ndarray
+        N x 16 bytes.
+    wanted : collection of str
+        Ids of 32 hex digits.
+
+    Returns
+    -------
+    np.ndarray
+        N bool.
+    """
     return np.isin(ids, np.array([bytes.fromhex(identifier) for identifier in wanted], "V16"))
 
 
-def read_texts(files, sample, source):
-    """The texts of a source's N rows as one Arrow array, and the place (N) of each row's text in it."""
+def read_texts(
+    files: Sequence[Path], sample: Sample, source: Source
+) -> tuple[pa.LargeStringArray, np.ndarray]:
+    """The texts of a source, read from the files again.
+
+    Parameters
+    ----------
+    files : sequence of Path
+        The files that were scanned.
+    sample : Sample
+        Their format and columns.
+    source : Source
+        N rows of them, in any order.
+
+    Returns
+    -------
+    tuple of (pa.LargeStringArray, np.ndarray)
+        The N texts in the order of the files, and the position in it of each row's text, N indices.
+    """
     order = np.lexsort((source.rows, source.files))
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
+    positions = np.empty(len(order), np.int64)
+    positions[order] = np.arange(len(order))
     blocks, block = [], []
     for number, path in enumerate(files):
         wanted = iter(source.rows[order[source.files[order] == number]].tolist())
-        row = next(wanted, None)
-        if row is None:
+        next_row = next(wanted, None)
+        if next_row is None:
             continue
-        for found, text, _ in readers.read_rows(path, sample, None):
-            if found != row:
+        for row, text, _ in readers.read_rows(path, sample, None):
+            if row != next_row:
                 continue
             block.append(text)
             if len(block) == BLOCK_ROWS:
                 blocks.append(pa.array(block, pa.large_string()))
                 block = []
-            row = next(wanted, None)
-            if row is None:
+            next_row = next(wanted, None)
+            if next_row is None:
                 break
     blocks.append(pa.array(block, pa.large_string()))
-    return pa.concat_arrays(blocks), place
+    return pa.concat_arrays(blocks), positions

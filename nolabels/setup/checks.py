@@ -8,13 +8,30 @@ from pathlib import Path
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.data.lines import shown
-from nolabels.setup import draft, presets
+from nolabels.setup import draft, merging, presets
 
 OWN = Path("data/own")
 
 
-def name_of(path, given):
-    """The name of the preset: as given, else from the file's name. Raises UserError where it cannot be one."""
+def preset_name(path: Path, given: str | None) -> str:
+    """The name of the preset for a file.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its name makes that of the preset where none is given.
+    given : str or None
+        The value of --name.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UserError
+        Where it cannot be the name of a preset.
+    """
     stem = path.name.removesuffix(".gz")
     name = given or re.sub(
         r"[^a-z0-9]+", "-", stem[: stem.rfind(".")].lower() if "." in stem else stem.lower()
@@ -27,7 +44,7 @@ def name_of(path, given):
     return name
 
 
-def check_source(path):
+def check_source(path: Path) -> None:
     """Raises UserError where a file cannot be copied to data/own."""
     if not path.is_file():
         raise UserError(
@@ -43,14 +60,28 @@ def check_source(path):
         raise UserError(f"{path}: must have another name than the file that {OWN} has already")
 
 
-def check_free(path, target, file, force):
-    """Raises UserError where something would be lost: a file of texts, edits of params.yaml, a preset.
+def check_free(path: Path, target: Path, preset: Path, force: bool) -> None:
+    """Refuses to lose something: a file of texts, edits of params.yaml, a preset.
 
-    target: where the file of texts goes; file: the preset. One that was not written here is never replaced.
+    Parameters
+    ----------
+    path : Path
+        The file of texts.
+    target : Path
+        Where it is copied to.
+    preset : Path
+        The preset to write. One that `start` did not write is never replaced.
+    force : bool
+        Whether everything else may be replaced.
+
+    Raises
+    ------
+    UserError
+        Naming what stands there.
     """
-    if file.exists() and not "".join(presets.header(presets.read(file))[:1]).endswith(draft.MARK):
+    if preset.exists() and not "".join(merging.header(presets.read(preset))[:1]).endswith(draft.MARK):
         raise UserError(
-            f"{file}: must be free or of python -m nolabels.start, found another preset; --name gives a new name"
+            f"{preset}: must be free or of python -m nolabels.start, found another preset; --name gives a new name"
         )
     if force:
         return
@@ -63,8 +94,16 @@ def check_free(path, target, file, force):
         )
 
 
-def place(path, target):
-    """Copies a file to its place, whole or not at all."""
+def copy_whole(path: Path, target: Path) -> None:
+    """Copies a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    target : Path
+        Where to; nothing is done where the same file stands there already.
+    """
     if target.exists() and filecmp.cmp(path, target, shallow=False):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

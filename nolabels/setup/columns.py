@@ -1,12 +1,16 @@
 """Which columns of a file hold the texts, and answers of people."""
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 from nolabels.core.stage import UserError
 from nolabels.data.lines import check_columns, shown
+from nolabels.setup.head import Head
 
 CLOSE = 2 / 3  # a column whose texts are at least this part as long as the longest may be meant too
 
 
-def lengths(head):
+def _mean_lengths(head: Head) -> dict[str, float]:
     """{column: mean letters of its values} of the columns with texts, the longest first.
 
     Columns of single words (numbers, addresses, keys) are left out, unless there are no others.
@@ -21,13 +25,33 @@ def lengths(head):
     return dict(sorted(((name, means[name]) for name in prose or means), key=lambda item: -item[1]))
 
 
-def text_column(path, head, gold, choose):
-    """The column that holds the texts, and why in a few words.
+def text_column(
+    path: Path, head: Head, gold: str | None, choose: Callable[[list[str]], str | None]
+) -> tuple[str, str]:
+    """The column that holds the texts: the longest on average.
 
-    gold: the column with answers, which is none with texts, or None; choose: asks the person for one of the columns
-    that it is given, and returns it, or None where nobody can be asked. Raises UserError where there is none.
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    head : Head
+        Its first rows.
+    gold : str or None
+        The column with answers, which holds no texts.
+    choose : callable
+        Asks the person for one of the columns that it is given, and returns it, or None where nobody can be asked.
+
+    Returns
+    -------
+    tuple of (str, str)
+        The column, and the reason in a few words.
+
+    Raises
+    ------
+    UserError
+        Where no column holds texts.
     """
-    means = {name: mean for name, mean in lengths(head).items() if name != gold}
+    means = {name: mean for name, mean in _mean_lengths(head).items() if name != gold}
     if not means:
         raise UserError(
             f"{path}: row 1: must have a column of texts, found {shown(', '.join(head.values)) or 'none'}"
@@ -46,18 +70,46 @@ def text_column(path, head, gold, choose):
     return first, why
 
 
-def check_column(path, head, name):
-    """Raises UserError where a file has no such column, or several."""
+def check_column(path: Path, head: Head, name: str) -> None:
+    """Refuses a column that a file does not have, or has several times.
+
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    head : Head
+        What its first rows hold.
+    name : str
+        The column.
+
+    Raises
+    ------
+    UserError
+    """
     if head.form == "txt":
         raise UserError(f"{path}: must have columns for --text and --gold, found txt, one text a line")
     check_columns(path, list(head.values), [name])
 
 
-def answer_columns(head, classes, text):
-    """The columns whose values are class names, two at least, and nothing else: answers of people, it seems."""
-    found = []
+def answer_columns(head: Head, classes: Sequence[str], text: str | None) -> list[str]:
+    """The columns that seem to hold answers of people: two class names at least, and nothing else.
+
+    Parameters
+    ----------
+    head : Head
+        The first rows of a file.
+    classes : sequence of str
+        Names of the classes.
+    text : str or None
+        The column of the texts, which holds no answers.
+
+    Returns
+    -------
+    list of str
+    """
+    columns = []
     for name, column in head.values.items():
         given = {value for value in column if value}
         if name != text and len(given) > 1 and given <= set(classes):
-            found.append(name)
-    return found
+            columns.append(name)
+    return columns

@@ -2,14 +2,17 @@
 
 import json
 import zlib
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 from nolabels.core.stage import UserError
-from nolabels.data.gold import spelled
-from nolabels.data.lines import check_unicode, read_lines, shown, unpacked
-from nolabels.data.readers import to_list
+from nolabels.data.gold import gold_text
+from nolabels.data.lines import check_unicode, read_lines, shown
+from nolabels.data.parquet import column_values, open_parquet
 from nolabels.data.records import csv_records, tsv_records
 from nolabels.setup.formats import is_name
 
@@ -20,32 +23,63 @@ HEAD = 1000  # rows that the columns are judged by
 class Head:
     """The first rows of a file.
 
-    form: a value of sample.format; columns: the names to give to a csv or tsv without a header row, else None;
-    values: {column: its values in up to HEAD rows, as text, None where there is none}; texts: those of the columns
-    that may hold texts, in order. For txt both are empty.
+    Attributes
+    ----------
+    form : str
+        A value of sample.format.
+    columns : list of str or None
+        The names to give to the columns of a csv or tsv without a header row, else None.
+    values : dict
+        {column: its values in up to HEAD rows, as text, None where there is none}; empty for txt.
+    texts : list of str
+        The columns that may hold texts, in order; empty for txt.
     """
 
     form: str
     columns: list[str] | None
-    values: dict
+    values: dict[str, list[str | None]]
     texts: list[str]
 
 
-def head_of(path, form, wanted, classes, decide):
-    """The Head of a file in a format.
+def read_head(
+    path: Path, form: str, wanted: set[str], classes: Collection[str], decide: Callable[[str], bool]
+) -> Head:
+    """The first rows of a file.
 
-    wanted: set of the columns that the person named; classes: names of the classes; decide: asks the person
-    whether a first row, given as text, names the columns, and returns the answer. Raises UserError.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    form : str
+        Its format.
+    wanted : set of str
+        The columns that the person named.
+    classes : collection of str
+        Names of the classes.
+    decide : callable
+        Asks the person whether a first row, given as text, names the columns, and returns the answer.
+
+    Returns
+    -------
+    Head
+
+    Raises
+    ------
+    UserError
+        Where the file holds no rows, or no columns.
     """
     if form == "txt":
         return Head(form, None, {}, [])
     if form in ("csv", "tsv"):
-        return head_of_table(path, form, wanted, classes, decide)
-    values, texts = (head_of_parquet if form == "parquet" else head_of_jsonl)(path)
+        return _head_of_table(path, form, wanted, classes, decide)
+    values, texts = (_head_of_parquet if form == "parquet" else _head_of_jsonl)(path)
     return Head(form, None, values, texts)
 
 
-def head_of_table(path, form, wanted, classes, decide):
+def _head_of_table(
+    path: Path, form: str, wanted: set[str], classes: Collection[str], decide: Callable[[str], bool]
+) -> Head:
+    """read_head for csv and tsv."""
     records = csv_records(path) if form == "csv" else tsv_records(path)
     rows = [(row, values) for row, values in islice(records, HEAD) if values]
     rows = [(row, values) for row, values in rows if not isinstance(values, UserError)]
@@ -73,8 +107,8 @@ def head_of_table(path, form, wanted, classes, decide):
     return Head(form, None if header else names, values, texts)
 
 
-def head_of_jsonl(path):
-    """Columns are the keys of the objects. A line that is none is passed over: read_rows tells it."""
+def _head_of_jsonl(path: Path) -> tuple[dict[str, list[str | None]], list[str]]:
+    """Columns are the keys of the objects. A line that is no object is passed over: read_rows refuses it."""
     rows = []
     for _, line in islice(read_lines(path), HEAD):
         with suppress(ValueError, RecursionError):
@@ -82,16 +116,15 @@ def head_of_jsonl(path):
     rows = [row for row in rows if isinstance(row, dict)]
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
-    return told(path, columns)
+    return _as_text(path, columns)
 
 
-def head_of_parquet(path):
+def _head_of_parquet(path: Path) -> tuple[dict[str, list[str | None]], list[str]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        with unpacked(path) as source:
-            batch = next(pq.ParquetFile(source).iter_batches(HEAD), None)
+        with open_parquet(path, []) as file:
+            batch = next(file.iter_batches(HEAD), None)
     except (EOFError, zlib.error, pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
@@ -101,23 +134,25 @@ def head_of_parquet(path):
         raise UserError(f"{path}: row 1: must hold texts, found no rows")
     names = batch.schema.names
     columns = {name: batch.column(names.index(name)) for name in names if names.count(name) == 1}
-    return told(path, {name: to_list(path, 0, name, column) for name, column in columns.items()})
+    return _as_text(path, {name: column_values(path, 0, name, column) for name, column in columns.items()})
 
 
-def told(path, columns):
-    """Values of any type as text, and the columns that hold text alone."""
+def _as_text(
+    path: Path, columns: Mapping[str, Sequence[Any]]
+) -> tuple[dict[str, list[str | None]], list[str]]:
+    """The values of columns as text, and the columns that hold text alone."""
     values, texts = {}, []
     for name, column in columns.items():
         if all(value is None or isinstance(value, str) for value in column) and any(column):
             texts.append(name)
         values[name] = [
-            spelled(path, 1, name, value) if isinstance(value, (str, bool, int, float)) else None
+            gold_text(path, 1, name, value) if isinstance(value, (str, bool, int, float)) else None
             for value in column
         ]
     return values, texts
 
 
-def is_number(value):
+def _is_number(value: str) -> bool:
     try:
         float(value)
     except ValueError:
@@ -125,17 +160,33 @@ def is_number(value):
     return True
 
 
-def is_header(first, rest, wanted, classes):
-    """Whether the first row names the columns: True, False, or None where it may be both.
+def is_header(
+    first: Sequence[str], rest: Sequence[Sequence[str]], wanted: set[str], classes: Collection[str]
+) -> bool | None:
+    """Whether the first row names the columns.
 
-    first: its values; rest: the columns below it; wanted: columns that the person named; classes: their names.
+    Parameters
+    ----------
+    first : sequence of str
+        The values of the row.
+    rest : sequence of sequence of str
+        The values below each.
+    wanted : set of str
+        The columns that the person named.
+    classes : collection of str
+        Names of the classes.
+
+    Returns
+    -------
+    bool or None
+        None where it may be both.
     """
     if wanted & set(first):
         return True
     given = [value for value in first if value.strip()]  # the name of an index column is often empty
     if len(set(given)) < len(given) or not all(is_name(value) for value in given):
         return False
-    if any(is_number(value) or value in classes for value in given):
+    if any(_is_number(value) or value in classes for value in given):
         return False
     if any(value in column for value, column in zip(first, rest, strict=True) if value):
         return False

@@ -4,12 +4,15 @@ import statistics
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
+from nolabels.core.params import Gold, Sample, Task
 from nolabels.core.stage import UserError
 from nolabels.data.gold import gold_classes
 from nolabels.data.lines import shown
 from nolabels.data.readers import read_rows
-from nolabels.data.texts import draw_key, text_id, zone_place
+from nolabels.data.texts import draw_key, hash_position, text_id
 
 ROWS, LETTERS = 100_000, 200_000_000  # of a file, as far as it is looked at
 FEWEST = 50  # different texts
@@ -20,25 +23,74 @@ TOKENS_A_WORD = 4 / 3  # of English in the shipped models, about
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """The sizes that fit a file.
+
+    Attributes
+    ----------
+    keys : dict
+        Keys of `sample`: zones, pool, valid, test, dev. A size is null, all of the zone, where the zone holds no more
+        than would be taken.
+    asked : int
+        How many texts each teacher reads.
+    unseen : int
+        How many of them are test and dev.
+    learned : int
+        How many the student learns from.
+    """
+
+    keys: dict[str, Any]
+    asked: int
+    unseen: int
+    learned: int
+
+
+@dataclass(frozen=True)
 class Texts:
     """The different texts of a file, as far as it was read.
 
-    texts: {id: text}; answered: ids of those with an answer of people; answers: how often each class is one;
-    rows: how many were read; empty: those without a text; whole: whether these are all rows.
+    Attributes
+    ----------
+    texts : dict
+        {id: text}.
+    answered : set of str
+        Ids of the texts with an answer of people.
+    answers : Counter
+        How many answers name each class.
+    rows : int
+        How many rows were read.
+    empty : int
+        How many of them have no text.
+    whole : bool
+        Whether these are all rows of the file.
     """
 
-    texts: dict
-    answered: set
+    texts: dict[str, str]
+    answered: set[str]
     answers: Counter
     rows: int
     empty: int
     whole: bool
 
 
-def read_texts(path, sample, gold, task):
-    """The Texts of a file: its first ROWS rows, of LETTERS letters at most. Raises UserError as `sample` does.
+def count_texts(path: Path, sample: Sample, gold: Gold | None, task: Task) -> Texts:
+    """Reads the first ROWS rows of a file, LETTERS letters at most.
 
-    sample: params.Sample; gold: params.Gold or None; task: params.Task.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sample, gold, task : Sample, Gold or None, Task
+        Its format and columns, the column with answers of people, and the classes.
+
+    Returns
+    -------
+    Texts
+
+    Raises
+    ------
+    UserError
+        As the stage `sample` does.
     """
     texts, answered, answers, rows, empty, letters = {}, set(), Counter(), 0, 0, 0
     to_classes, reader = gold_classes(path, gold, task), read_rows(path, sample, gold)
@@ -58,85 +110,119 @@ def read_texts(path, sample, gold, task):
     return Texts(texts, answered, answers, rows, empty, next(reader, None) is None)
 
 
-def parts_of(found, share, seed):
-    """{"test", "dev", "pool"}: ids of the texts in each zone, in the order in which `sample` draws them."""
-    parts = {"test": [], "dev": [], "pool": []}
-    for identifier in sorted(found.texts, key=lambda identifier: draw_key(seed, identifier)):
-        place = zone_place(identifier)
-        parts["test" if place < share else "dev" if place < 2 * share else "pool"].append(identifier)
-    return parts
+def fit_sizes(path: Path, counted: Texts, gold: Gold | None, shipped: Sample) -> Sizes:
+    """The sizes of test, dev and pool that fit a file.
 
+    Parameters
+    ----------
+    path : Path
+        The file, for messages.
+    counted : Texts
+        Its texts.
+    gold : Gold or None
+        The column with answers of people.
+    shipped : Sample
+        The seed and the similarity.
 
-def sizes_of(path, found, gold, shipped):
-    """The sizes that fit: keys of `sample`, and how many texts each teacher reads, test and dev hold, and the student
-    learns from.
+    Returns
+    -------
+    Sizes
 
-    A size is null, all of the zone, where the zone holds no more than what would be taken. gold: params.Gold or None;
-    shipped: params.Sample with the seed and the similarity. Raises UserError where there are too few texts.
+    Raises
+    ------
+    UserError
+        Where there are too few texts.
     """
-    from nolabels.data.duplicates import NearDuplicates
-
-    different = len(found.texts)
+    different = len(counted.texts)
     rule = f"{path}: must hold {FEWEST} different texts or more, found {different}"
     if different < FEWEST:
-        raise UserError(f"{rule} in {found.rows} rows")
+        raise UserError(f"{rule} in {counted.rows} rows")
     share = 0.2 if different < SMALL else 0.1
-    parts = parts_of(found, share, shipped.seed)
+    zones = _zones_of(counted, share, shipped.seed)
     wanted, unseen, sizes = ANSWERED if gold else UNANSWERED, [], {}
     for name in ("test", "dev"):
-        able = [identifier for identifier in parts[name] if not gold or identifier in found.answered]
+        able = [identifier for identifier in zones[name] if not gold or identifier in counted.answered]
         if not able:
             answers = " with answers of people" if gold else ""
             raise UserError(f"{path}: must hold texts{answers} for {name}, found none in its share {share:g}")
         sizes[name] = wanted if len(able) > wanted else None
         unseen += able[:wanted]
-    guard = NearDuplicates([found.texts[identifier] for identifier in unseen], shipped.similarity)
-    usable = (identifier for identifier in parts["pool"] if not guard.resembles(found.texts[identifier]))
-    held = sum(1 for _ in islice(usable, POOL + VALID))
+    held = _count_usable(counted, zones["pool"], unseen, shipped.similarity)
     if held < FEWEST // 4:
         raise UserError(f"{rule}, of which {held} are no near-duplicates of those kept for test and dev")
     valid = VALID if held >= SMALL else min(20, held // 5)
     pool = POOL if held == POOL + VALID else None
-    zones = {"test": share, "dev": share, "pool": round(1 - 2 * share, 1)}
-    return {"zones": zones, "pool": pool, "valid": valid, **sizes}, (
-        held + len(unseen),
-        len(unseen),
-        held - valid,
-    )
+    shares = {"test": share, "dev": share, "pool": round(1 - 2 * share, 1)}
+    keys = {"zones": shares, "pool": pool, "valid": valid, **sizes}
+    return Sizes(keys, asked=held + len(unseen), unseen=len(unseen), learned=held - valid)
 
 
-def tokens_of(found):
+def _zones_of(counted: Texts, share: float, seed: int) -> dict[str, list[str]]:
+    """{"test", "dev", "pool"}: ids of the texts in each zone, in the order in which `sample` draws them."""
+    zones = {"test": [], "dev": [], "pool": []}
+    for identifier in sorted(counted.texts, key=lambda identifier: draw_key(seed, identifier)):
+        position = hash_position(identifier)
+        zones["test" if position < share else "dev" if position < 2 * share else "pool"].append(identifier)
+    return zones
+
+
+def _count_usable(counted: Texts, pool: list[str], unseen: list[str], similarity: float) -> int:
+    """How many ids of the pool are no near-duplicates of the unseen ones; no more than POOL + VALID are looked for."""
+    from nolabels.data.duplicates import NearDuplicates
+
+    guard = NearDuplicates([counted.texts[identifier] for identifier in unseen], similarity)
+    usable = (identifier for identifier in pool if not guard.resembles(counted.texts[identifier]))
+    return sum(1 for _ in islice(usable, POOL + VALID))
+
+
+def fit_max_tokens(counted: Texts) -> tuple[int, float]:
     """Tokens that the student should read, 128 or 256, and the share of texts that are cut there (an estimate).
 
     The shorter where nine texts in ten fit.
     """
-    tokens = sorted(len(text.split()) * TOKENS_A_WORD for text in found.texts.values())
+    tokens = sorted(len(text.split()) * TOKENS_A_WORD for text in counted.texts.values())
     limit = 128 if tokens[int(0.9 * (len(tokens) - 1))] <= 128 else 256
     return limit, sum(count > limit for count in tokens) / len(tokens)
 
 
-def told(found, gold, max_tokens, cut):
-    """What was counted in the file, in lines."""
-    words = statistics.median(len(text.split()) for text in found.texts.values())
-    looked = "rows" if found.whole else "rows, the first of more: the others were not looked at"
-    lines = [f"{found.rows:,} {looked}; {found.empty:,} empty, {len(found.texts):,} different texts"]
+def summary_lines(counted: Texts, gold: Gold | None, max_tokens: int, cut: float) -> list[str]:
+    """What was counted in a file, for the person.
+
+    Parameters
+    ----------
+    counted : Texts
+        The texts of the file.
+    gold : Gold or None
+        The column with answers of people.
+    max_tokens : int
+        How many tokens the student reads.
+    cut : float
+        Share of texts that are longer, 0..1.
+
+    Returns
+    -------
+    list of str
+    """
+    words = statistics.median(len(text.split()) for text in counted.texts.values())
+    looked = "rows" if counted.whole else "rows, the first of more: the others were not looked at"
+    lines = [f"{counted.rows:,} {looked}; {counted.empty:,} empty, {len(counted.texts):,} different texts"]
     lines += [
         f"length: {words:.0f} words in the median; the student reads up to {max_tokens} tokens, estimated from the words"
     ]
     if cut >= 0.01:
         first = f"the first {max_tokens} tokens" + (", teachers the first 256" if max_tokens < 256 else "")
         lines += [f"long texts: about {cut:.0%} are longer; of these the student reads {first}"]
-    letters = sum(map(len, found.texts.values()))
-    if sum(letters_beyond_ascii(text) for text in found.texts.values()) > 0.1 * letters:
+    letters = sum(map(len, counted.texts.values()))
+    if sum(_letters_beyond_ascii(text) for text in counted.texts.values()) > 0.1 * letters:
         lines += ["language: many letters are not English, and the shipped models read English best"]
     if gold is None:
         return [*lines, "answers of people: none"]
-    counts = ", ".join(f"{name} {count:,}" for name, count in sorted(found.answers.items()))
+    counts = ", ".join(f"{name} {count:,}" for name, count in sorted(counted.answers.items()))
     return [
         *lines,
-        f"answers of people: {len(found.answered):,} in column {shown(gold.column)}: {shown(counts)}",
+        f"answers of people: {len(counted.answered):,} in column {shown(gold.column)}: {shown(counts)}",
     ]
 
 
-def letters_beyond_ascii(text):
+def _letters_beyond_ascii(text: str) -> int:
     return 0 if text.isascii() else sum(letter > "\x7f" for letter in text)

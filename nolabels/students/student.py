@@ -72,7 +72,7 @@ class Torch:
         )
         self.max_tokens = about["max_tokens"]
         models.use_threads(threads)
-        self.model, self.tokenizer = models.load(
+        self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=models.pick_device("auto"), precision="float32"
         )
 

@@ -1,25 +1,47 @@
-"""Data sets of the hub: the files of their splits, as parquet."""
+"""Datasets of the hub: the files of their splits, as parquet; no code of theirs runs."""
 
 import shutil
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from nolabels.core.params import HubDataset
 from nolabels.core.stage import UserError
-from nolabels.data.hub.download import HASH, download, look, note
+from nolabels.data.hub.download import HASH, download, resolve, write_note
 from nolabels.data.hub.errors import attempt, explain, token
 
 PARTS = ".hub"  # where a dataset's files lie until they have their names
 
 
-def take_dataset(asset, name, folder):
-    """Downloads a dataset's splits as parquet files SPLIT-00000.parquet …; returns the commit.
+def take_dataset(asset: HubDataset, name: str, folder: Path) -> str:
+    """Downloads a dataset's splits as parquet files ROLE-00000.parquet and so on.
 
-    asset: params.HubDataset; else as `take_model`. Which files a split has is asked of `datasets`;
-    parquet files are taken as they are, other forms are read by `datasets` and written as parquet.
+    `datasets` says which files a split has. Parquet files are taken as they are; `datasets` reads other forms, which
+    are written as parquet.
+
+    Parameters
+    ----------
+    asset : HubDataset
+        The dataset, its splits and its revision.
+    name : str
+        How messages name it: its key in params.yaml.
+    folder : Path
+        Where to. Downloads that are there from a run that was stopped are not asked for again.
+
+    Returns
+    -------
+    str
+        The commit.
+
+    Raises
+    ------
+    UserError
+        Where the hub does not give the dataset, there is no such split, or a file is not what the commit promises.
     """
     folder = Path(folder)
-    commit, tree = look(asset, "dataset", name)
-    form, options, splits = attempt(asset, "dataset", name, lambda: split_files(asset, name, commit))
+    commit, tree = resolve(asset, "dataset", name)
+    form, options, splits = attempt(asset, "dataset", name, lambda: _split_files(asset, name, commit))
     wanted = {role: split for role, split in asset.splits.model_dump().items() if split is not None}
     for role, split in wanted.items():
         if split not in splits:
@@ -28,28 +50,42 @@ def take_dataset(asset, name, folder):
             )
     paths = {role: splits[split] for role, split in wanted.items()}
     files = {path: tree[path] for role in paths for path in paths[role]}
-    parts = folder / PARTS
     for path in folder.glob("*"):
         if path.is_file():
             path.unlink()
-    sums = download(asset, "dataset", name, commit, files, parts)
-    found = {}
+    sums = download(asset, "dataset", name, commit, files, folder / PARTS)
+    origins = {}
     for role, sources in paths.items():
-        if form == "parquet":
-            for number, path in enumerate(sources):
-                place = folder / f"{role}-{number:05}.parquet"
-                shutil.copyfile(parts / path, place)  # a split may be named twice
-                found[place.name] = {"from": path, HASH: sums[path]}
-        else:
-            place = folder / f"{role}-00000.parquet"
-            rewrite(form, options, [parts / path for path in sources], place, name)
-            found[place.name] = {"from": {path: sums[path] for path in sources}}
-    shutil.rmtree(parts)
-    note(folder, asset, commit, found)
+        origins |= _write_role(folder, role, sources, form, options, sums, name)
+    shutil.rmtree(folder / PARTS)
+    write_note(folder, asset, commit, origins)
     return commit
 
 
-def split_files(asset, name, commit):
+def _write_role(
+    folder: Path,
+    role: str,
+    sources: Sequence[str],
+    form: str,
+    options: Mapping[str, Any],
+    sums: Mapping[str, str],
+    name: str,
+) -> dict[str, dict]:
+    """Writes the parquet files of pool or test; returns where each comes from. sums: {downloaded path: SHA-256}."""
+    parts = folder / PARTS
+    if form != "parquet":
+        target = folder / f"{role}-00000.parquet"
+        _rewrite(form, options, [parts / path for path in sources], target, name)
+        return {target.name: {"from": {path: sums[path] for path in sources}}}
+    origins = {}
+    for number, path in enumerate(sources):
+        target = folder / f"{role}-{number:05}.parquet"
+        shutil.copyfile(parts / path, target)  # a split may be named twice
+        origins[target.name] = {"from": path, HASH: sums[path]}
+    return origins
+
+
+def _split_files(asset: HubDataset, name: str, commit: str) -> tuple[str, dict, dict[str, list[str]]]:
     """The form of a dataset's files, how they are read, and {split: paths}, as `datasets` finds them."""
     import dataclasses
 
@@ -84,12 +120,12 @@ def split_files(asset, name, commit):
     return type(builder).__module__.split(".")[-1], options, splits
 
 
-def rewrite(form, options, paths, place, name):
-    """Files of a form that `datasets` reads -> one parquet file; rows in the order of the files."""
+def _rewrite(form: str, options: Mapping[str, Any], paths: Sequence[Path], target: Path, name: str) -> None:
+    """Writes files of a form that `datasets` reads as one parquet file; rows in the order of the files."""
     import datasets
     import pyarrow.parquet as pq
 
-    with tempfile.TemporaryDirectory(dir=place.parent) as cache:
+    with tempfile.TemporaryDirectory(dir=target.parent) as cache:
         try:
             rows = datasets.load_dataset(
                 form, data_files=[str(path) for path in paths], split="train", cache_dir=cache, **options
@@ -101,6 +137,6 @@ def rewrite(form, options, paths, place, name):
             ) from error
         rows = rows.with_format("arrow")
         schema = rows.features.arrow_schema.remove_metadata()
-        with pq.ParquetWriter(place, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(target, schema, compression="zstd") as writer:
             for table in rows.iter(batch_size=16_384):
                 writer.write_table(table.cast(schema))
