@@ -171,7 +171,8 @@ def _progress() -> Iterator[Callable[[int], Any]]:
         yield bar.update
 
 
-def _share(value: str) -> float:
+def share(value: str) -> float:
+    """A number in 0..1; argparse prints this function's name in its message. Raises ValueError."""
     number = float(value)
     if not 0 <= number <= 1:
         raise ValueError(value)
@@ -189,9 +190,7 @@ def _read_arguments(argv: Sequence[str] | None) -> tuple[Namespace, list[tuple[P
     parser.add_argument("--text", default="text", metavar="COLUMN", help="column of the texts (text)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"file to write: {', '.join(OUT_FORMS)}")
     parser.add_argument("--all", action="store_true", help="the probability of each class besides")
-    parser.add_argument(
-        "--threshold", type=_share, metavar="P", help="no label where it is less sure; 0 to 1"
-    )
+    parser.add_argument("--threshold", type=share, metavar="P", help="no label where it is less sure; 0 to 1")
     parser.add_argument("--threads", type=int, default=0, help="of the processor; 0: as many as cores")
     args = parser.parse_args(argv)
     sources = []

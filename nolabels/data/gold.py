@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nolabels.core.params import Gold, Task
 from nolabels.core.spelling import NONE, SEPARATOR, join, parse
 from nolabels.core.stage import UserError
 from nolabels.data.lines import shown
+
+if TYPE_CHECKING:  # `classify` needs no pydantic
+    from nolabels.core.params import Gold, Task
 
 NO_CLASS = -1  # of a value that `sample.gold.values` maps to null
 
@@ -48,7 +50,7 @@ def gold_text(path: Path, row: int, column: str, value: Any) -> str | None:
 
 
 def gold_classes(
-    path: Path, gold: Gold | None, task: Task
+    path: Path, gold: "Gold | None", task: "Task"
 ) -> Callable[[int, str | None], tuple[int, ...] | None]:
     """How the values of the gold column become classes.
 

@@ -9,9 +9,8 @@ import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nolabels.core.params import Gold, Sample
 from nolabels.core.stage import UserError
 from nolabels.data.gold import gold_text
 from nolabels.data.lines import (
@@ -24,6 +23,9 @@ from nolabels.data.lines import (
     stripped,
 )
 from nolabels.data.parquet import read_parquet
+
+if TYPE_CHECKING:  # `classify` needs no pydantic
+    from nolabels.core.params import Gold, Sample
 
 
 def list_files(raw: Path, pattern: str | None) -> tuple[list[Path], list[Path]]:
@@ -65,7 +67,7 @@ def list_files(raw: Path, pattern: str | None) -> tuple[list[Path], list[Path]]:
     return [raw / name for name in pool], [raw / name for name in test]
 
 
-def read_rows(path: Path, sample: Sample, gold: Gold | None) -> Iterator[tuple[int, str, str | None]]:
+def read_rows(path: Path, sample: "Sample", gold: "Gold | None") -> Iterator[tuple[int, str, str | None]]:
     """The rows of a file, in order.
 
     Parameters

@@ -32,7 +32,7 @@ def take_dataset(asset: HubDataset, name: str, folder: Path) -> str:
     Returns
     -------
     str
-        The commit.
+        The commit that the revision stands for.
 
     Raises
     ------
