@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from nolabels.core import params
+from nolabels.core.stage import UserError
 from nolabels.data import readers
 from nolabels.data.hub import download, pickles
 from tests import hub
@@ -453,5 +454,5 @@ def test_a_bad_value_is_named_by_its_key(tmp_path, name):
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["fetch"]["models"]["base"] = asset
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(params.UserError, match=r"params.yaml: .*" + message.replace(".", r"\.")):
+    with pytest.raises(UserError, match=r"params.yaml: .*" + message.replace(".", r"\.")):
         params.load(tmp_path / "params.yaml")
