@@ -32,7 +32,7 @@ def write_model(student, folder, precision):
     from nolabels.students import predict
 
     known = facts(student)
-    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     folder.mkdir(parents=True, exist_ok=True)
     graph.write(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
     shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
