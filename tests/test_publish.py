@@ -127,7 +127,7 @@ def download(url, folder, commit):
         "import sys; from types import SimpleNamespace; from nolabels.data.hub import download\n"
         f"asset = SimpleNamespace(hub={NAME!r}, revision={commit!r}, files={{}})\n"
         "commit, tree = download.resolve(asset, 'model', 'test')\n"
-        "hub.download(asset, 'model', 'test', commit, tree, __import__('pathlib').Path(sys.argv[1]))\n"
+        "download.download(asset, 'model', 'test', commit, tree, __import__('pathlib').Path(sys.argv[1]))\n"
     )
     more = environment(folder, HF_ENDPOINT=url, HF_TOKEN=hub.TOKEN)
     subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=ROOT, env=more)
