@@ -1,0 +1,1 @@
+"""Sources, readers, texts and splits, people's answers."""
