@@ -24,13 +24,15 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import models, params, preset, statistics
-from nolabels.fitting import fit, read_scores
-from nolabels.labels import decide, from_column, one_hot
-from nolabels.stage import UserError, arguments, progress, run, say
-from nolabels.statistics import calibration_error
-from nolabels.tables import read_table, write_json
-from nolabels.tfidf import fit_predict
+from nolabels.core import models, params
+from nolabels.core.labels import decide, from_column, one_hot
+from nolabels.core.stage import UserError, arguments, progress, run, say
+from nolabels.core.tables import read_table, write_json
+from nolabels.labeling.fitting import fit, read_scores
+from nolabels.labeling.tfidf import fit_predict
+from nolabels.reporting import statistics
+from nolabels.reporting.statistics import calibration_error
+from nolabels.setup import presets
 
 JSON, PAGE, FIGURE = (Path("benchmarks", f"quality.{form}") for form in ("json", "md", "svg"))
 BEST = "reviews-best"  # the preset
@@ -105,12 +107,12 @@ def prepare():
     """Texts and scores of the whole pool, test and dev in WORK."""
     root = Path.cwd()
     kept = WORK / "params.yaml"
-    if kept.exists() and decides(params.load(kept)) != decides(preset.load(BEST)):
+    if kept.exists() and decides(params.load(kept)) != decides(presets.load(BEST)):
         raise UserError(
             f"{WORK}: must be of the preset {BEST} as it is, found one of another; delete the folder"
         )
     WORK.mkdir(parents=True, exist_ok=True)
-    kept.write_text(preset.text_of(BEST), encoding="utf-8")
+    kept.write_text(presets.text_of(BEST), encoding="utf-8")
     if not (WORK / "metrics/sample.json").exists():
         answers = [f"{name}_labels.csv" for name in ("dev", "test")]
         for name in answers:  # of nobody: the figures depend on the source alone
@@ -156,7 +158,7 @@ def read(values):
 
 def gold_of_all(values):
     """{id: K bool} of every raw text that has an answer; `sample` writes those of test and dev alone."""
-    from nolabels import readers
+    from nolabels.data import readers
     from stages.sample import first_of_each, scan
 
     files = readers.list_files(Path("data/raw"), values.sample.test_file)[0]
@@ -206,7 +208,7 @@ def student(texts, wanted, parts, settings, values):
     import transformers
     from datasets import Dataset
 
-    from nolabels import training as train
+    from nolabels.students import training as train
 
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)
@@ -481,7 +483,7 @@ def main(argv=None):
         if not Path(path).exists():
             raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
     forms = [form for form in FORMS if any(word in form.name for word in args.only)]
-    values, best = params.load(), preset.load(BEST)
+    values, best = params.load(), presets.load(BEST)
     prepare()
     data = read(best)
     others = uneven(data, values, args.seeds)

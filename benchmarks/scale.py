@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.speed import clock, largest
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import GOLD, POOL, TEXTS, fixed, predictions_schema, write_json, write_table
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import GOLD, POOL, TEXTS, fixed, predictions_schema, write_json, write_table
 
 JSON, PAGE = Path("benchmarks/scale.json"), Path("docs/scale.md")
 WORK = Path(".work/scale")

@@ -22,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import engines, models, params, teachers
-from nolabels.speed import processor
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import TEXTS, read_table, write_json, write_table
+from nolabels.core import models, params
+from nolabels.core.speed import processor
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import TEXTS, read_table, write_json, write_table
+from nolabels.teachers import engines, kinds
 
 JSON, PAGE = Path("benchmarks/speed.json"), Path("benchmarks/speed.md")
 BATCHES = (8, 32, 64)
@@ -87,7 +88,7 @@ def sorted_texts(texts):
 def teacher(kind, folder, precision, **changes):
     values = params.load()
     score = values.score["teacher"].model_copy(update={"kind": kind, **changes})
-    return teachers.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
+    return kinds.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
 
 
 def precisions():
@@ -378,7 +379,7 @@ def training(repeats):
     import transformers
     from datasets import Dataset
 
-    from nolabels import training as train
+    from nolabels.students import training as train
 
     values = params.load()
     task, settings = values.task, values.train.model_copy(update={"epochs": 1})
@@ -426,7 +427,7 @@ def student(repeats):
     """The shipped student against the torch one, as `pipeline` runs it; and against the teacher."""
     import transformers
 
-    from nolabels.predict import Model
+    from nolabels.students.predict import Model
 
     texts = texts_of("test", None)
     shipped = Model("models/student-onnx")
@@ -454,7 +455,7 @@ def classify(repeats):
     """The command on a csv of 100,000 rows against the student's own speed, and on one text."""
     import csv
 
-    from nolabels.predict import Model
+    from nolabels.students.predict import Model
 
     texts = texts_of("pool", None) + texts_of("test", None)
     many = [f"{texts[n % len(texts)]} {n}" for n in range(100_000)]

@@ -18,12 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import tasks, training
-from nolabels import models, params, preset
-from nolabels.labels import decide, one_hot
-from nolabels.panel import fit_panel
-from nolabels.stage import arguments, run, say
-from nolabels.tables import write_json
-from nolabels.tfidf import fit_predict
+from nolabels.core import models, params
+from nolabels.core.labels import decide, one_hot
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import write_json
+from nolabels.labeling.panel import fit_panel
+from nolabels.labeling.tfidf import fit_predict
+from nolabels.setup import presets
 
 JSON = Path("benchmarks/students.json")
 DEV_TEXTS = 600
@@ -32,7 +33,7 @@ SIZES = {"base": "109 M", "encoder": "22.7 M"}
 
 def settings_of(base, seed):
     """How a student of a size learns: as shipped, or as the preset for small ones does from its assistant."""
-    train = params.load().train if base == "base" else preset.load("reviews-small").train
+    train = params.load().train if base == "base" else presets.load("reviews-small").train
     return params.Learning(**train.model_dump(exclude={"labels"}) | {"base": base, "seed": seed})
 
 

@@ -26,14 +26,19 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
-from nolabels import engines, forecast, models, packages, params, preset, readers, statistics, teachers
-from nolabels.fitting import Said
-from nolabels.forecast import expected_accuracy
-from nolabels.labels import decide, one_hot
-from nolabels.panel import equal_answers, fit_panel, untouched_panel
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import about, read_table, write_json, write_table
-from nolabels.texts import draw_key, text_id, zone_place
+from nolabels.core import models, params
+from nolabels.core.labels import decide, one_hot
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import about, read_table, write_json, write_table
+from nolabels.data import packages, readers
+from nolabels.data.texts import draw_key, text_id, zone_place
+from nolabels.labeling import forecast
+from nolabels.labeling.fitting import Said
+from nolabels.labeling.forecast import expected_accuracy
+from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.reporting import statistics
+from nolabels.setup import presets
+from nolabels.teachers import engines, kinds
 
 WORDING = Path("benchmarks/tasks.yaml")
 JSON, PAGE = Path("benchmarks/tasks.json"), Path("benchmarks/tasks.md")
@@ -328,7 +333,7 @@ def difference(name):
 def whole(name):
     """params.Params of a task."""
     shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    return params.Params.model_validate(preset.merged(shipped, difference(name)))
+    return params.Params.model_validate(presets.merged(shipped, difference(name)))
 
 
 # ---------------------------------------------------------------------- measure
@@ -379,7 +384,7 @@ def ask(values, teacher, texts):
     words, count = values.task.words, len(score.templates)
     found, embedded = np.empty((len(texts), count, len(words)), np.float32), {}
     missing = [(np.arange(len(texts)), list(range(count)), list(range(len(words))))]
-    size = teachers.PART_TEXTS[score.kind]
+    size = kinds.PART_TEXTS[score.kind]
     for asked, answers in engine.answers(questions(texts, score.templates, words, missing, size)):
         found[asked.rows] = answers.scores
         if answers.embeddings is not None:
@@ -559,7 +564,7 @@ def teacher_table(rows):
 
 
 def forecast_table(rows):
-    """What is said of the chosen teachers' accuracy without gold, in the two ways of nolabels/forecast.py."""
+    """What is said of the chosen teachers' accuracy without gold, in the two ways of nolabels/labeling/forecast.py."""
     lines = [
         "| task | accuracy | encoders agree on | off | confidence | off | warned of |",
         "|---|---|---|---|---|---|---|",

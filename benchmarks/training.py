@@ -1,4 +1,4 @@
-"""What each difference between nolabels/training.py and the Trainer's defaults brings: benchmarks/training.md.
+"""What each difference between nolabels/students/training.py and the Trainer's defaults brings: benchmarks/training.md.
 
 usage: python -m benchmarks.training [--tasks NAME ...] [--texts N] [--seeds N ...] [--threads N]
 
@@ -17,12 +17,13 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks import tasks
-from nolabels import models, params, training
-from nolabels.labels import decide, to_column
-from nolabels.panel import fit_panel
-from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, rounded, train_schema, write_json, write_table
-from nolabels.texts import text_id
+from nolabels.core import models, params
+from nolabels.core.labels import decide, to_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import fixed, rounded, train_schema, write_json, write_table
+from nolabels.data.texts import text_id
+from nolabels.labeling.panel import fit_panel
+from nolabels.students import training
 
 TASKS = ("sst2", "trec", "financial-phrasebank")
 DEV_TEXTS = 500

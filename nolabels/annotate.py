@@ -21,13 +21,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from nolabels import params
+from nolabels.core import params
+from nolabels.core.labels import margins
+from nolabels.core.spelling import join
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import about, matrix, read_table
+from nolabels.data.annotations import read_answers, read_ids
+from nolabels.data.answer_files import with_answers, write_files
 from nolabels.data.labelstudio import configuration, prediction, read_exports, to_task
-from nolabels.labels import margins
-from nolabels.people import read_answers, read_ids, with_answers, write_files
-from nolabels.spelling import join
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import about, matrix, read_table
 
 DATA = Path("data")
 # the file that answers to each part belong into

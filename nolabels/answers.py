@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 import yaml
 from pydantic import ValidationError
 
-from nolabels import params
-from nolabels.preset import FOLDER, git, merged
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.store import canonical, facts_of, is_part, open_folder, place, spelled
+from nolabels.core import params
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.setup.presets import FOLDER, git, merged
+from nolabels.teachers.store import canonical, facts_of, is_part, open_folder, place, spelled
 
 WAY = (
     "kind",

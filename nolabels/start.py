@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nolabels import draft, guess, params, preset
-from nolabels.readers import gold_classes, read_rows, shown
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.texts import draw_key, text_id, zone_place
+from nolabels.core import params
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.data.readers import gold_classes, read_rows, shown
+from nolabels.data.texts import draw_key, text_id, zone_place
+from nolabels.setup import draft, guess, presets
 
 OWN = Path("data/own")
 ROWS, LETTERS = 100_000, 200_000_000  # of a file, as far as it is looked at
@@ -96,7 +97,7 @@ def classes_of(given):
         raise UserError(f"--classes: must be text on one line, found {shown(given)!r}")
     path = Path(given)
     if given.endswith(".txt") or ("," not in given and path.is_file()):
-        lines = preset.read(path).removeprefix("\ufeff").splitlines()
+        lines = presets.read(path).removeprefix("\ufeff").splitlines()
         items, place = [line for line in lines if line.strip() and not line.startswith("#")], given
     else:
         items, place = next(csv.reader([given], skipinitialspace=True), []), "--classes"
@@ -163,7 +164,7 @@ def sizes_of(path, found, gold, shipped):
     A size is null, all of the zone, where the zone holds no more than what would be taken. gold: params.Gold or None;
     shipped: params.Sample with the seed and the similarity. Raises UserError where there are too few texts.
     """
-    from nolabels.duplicates import NearDuplicates
+    from nolabels.data.duplicates import NearDuplicates
 
     different = len(found.texts)
     rule = f"{path}: must hold {FEWEST} different texts or more, found {different}"
@@ -210,9 +211,9 @@ def name_of(path, given):
     name = given or re.sub(
         r"[^a-z0-9]+", "-", stem[: stem.rfind(".")].lower() if "." in stem else stem.lower()
     ).strip("-")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,49}", name) or name == preset.DEFAULT:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,49}", name) or name == presets.DEFAULT:
         raise UserError(
-            f"--name: must be a name for the preset, small letters, digits, - and _, and not {preset.DEFAULT}, "
+            f"--name: must be a name for the preset, small letters, digits, - and _, and not {presets.DEFAULT}, "
             f"found {shown(given or path.name)!r}"
         )
     return name
@@ -239,7 +240,7 @@ def check_free(path, target, file, force):
 
     target: where the file of texts goes; file: the preset. One that was not written here is never replaced.
     """
-    if file.exists() and not "".join(preset.header(preset.read(file))[:1]).endswith(draft.MARK):
+    if file.exists() and not "".join(presets.header(presets.read(file))[:1]).endswith(draft.MARK):
         raise UserError(
             f"{file}: must be free or of python -m nolabels.start, found another preset; --name gives a new name"
         )
@@ -247,7 +248,7 @@ def check_free(path, target, file, force):
         return
     if target.exists() and not filecmp.cmp(path, target, shallow=False):
         raise UserError(f"{target}: must be free or the same file, found another; --force replaces it")
-    if params.PATH.exists() and preset.is_edited(preset.read(params.PATH)):
+    if params.PATH.exists() and presets.is_edited(presets.read(params.PATH)):
         raise UserError(
             "params.yaml: must be as shipped, or as a preset made it, found edits of your own; "
             "--force replaces them"
@@ -361,11 +362,11 @@ def main(argv=None):
     path = args.file
     check_source(path)
     name = name_of(path, args.name)
-    target, file = OWN / path.name, preset.FOLDER / f"{name}.yaml"
+    target, file = OWN / path.name, presets.FOLDER / f"{name}.yaml"
     check_free(path, target, file, args.force)
     if not args.about.strip() or not args.about.isprintable() or {"{", "}"} & set(args.about):
         raise UserError(f"--about: must say what the texts are, without braces, found {shown(args.about)!r}")
-    base = preset.shipped()
+    base = presets.shipped()
     shipped = params.check(params.parse(base, params.PATH), params.PATH)
     classes = classes_of(args.classes)
 
@@ -380,13 +381,13 @@ def main(argv=None):
     keys |= {"test_file": None, **sizes, "near_duplicates": "remove"}
 
     text = draft.preset_text(path.name, classes, args.about.strip(), keys, max_tokens, lines)
-    if file.exists() and not args.force and preset.read(file) != text:
+    if file.exists() and not args.force and presets.read(file) != text:
         raise UserError(f"{file}: must be free or the same preset, found another; --force replaces it")
-    laid = preset.lay(base, text, file)
+    laid = presets.lay(base, text, file)
     params.check(params.parse(laid, file), file)
     place(path, target)
-    preset.write(file, text)
-    preset.write(params.PATH, laid)
+    presets.write(file, text)
+    presets.write(params.PATH, laid)
     for line in lines:
         say(line)
     say_next(name, counts, gold)

@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nolabels import models, params, speed
-from nolabels.labels import decide, from_column, to_column
-from nolabels.stage import arguments, run, say
-from nolabels.tables import (
+from nolabels.core import models, params, speed
+from nolabels.core.labels import decide, from_column, to_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import (
     fixed,
     is_in_split,
     matrix,
@@ -30,7 +30,7 @@ from nolabels.tables import (
     write_predictions,
     write_table,
 )
-from nolabels.training import fit, lesson, load_base, predict
+from nolabels.students.training import fit, lesson, load_base, predict
 
 LESSON = Path(".work/assist")  # what is read while training
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow.compute as pc
 
-from nolabels import params
-from nolabels.labels import decide, from_column, to_column
-from nolabels.stage import arguments, run, say
-from nolabels.tables import read_table, write_predictions
-from nolabels.tfidf import fit_predict
+from nolabels.core import params
+from nolabels.core.labels import decide, from_column, to_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import read_table, write_predictions
+from nolabels.labeling.tfidf import fit_predict
 
 TEXTS = 100_000  # at most so many are learned from; a pool stands in random order
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import params
-from nolabels.labels import certainty, from_column, to_column
-from nolabels.people import read_answers
-from nolabels.spelling import join
-from nolabels.stage import arguments, run, say
-from nolabels.statistics import (
+from nolabels.core import params
+from nolabels.core.labels import certainty, from_column, to_column
+from nolabels.core.spelling import join
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import EACH, about, matrix, read_table, write_json, write_table
+from nolabels.data.annotations import read_answers
+from nolabels.reporting.statistics import (
     calibration_error,
     coverage_curve,
     few,
@@ -30,7 +31,6 @@ from nolabels.statistics import (
     scores,
     shares,
 )
-from nolabels.tables import EACH, about, matrix, read_table, write_json, write_table
 
 SURE = 0.9  # the certainty from which on an answer counts as covered
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from nolabels import models, params, speed
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.student import facts, labels_of
-from nolabels.tables import about, read_table, write_json, write_predictions
+from nolabels.core import models, params, speed
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import about, read_table, write_json, write_predictions
+from nolabels.students.student import facts, labels_of
 
 FILES = ("model.onnx", "tokenizer.json", "classes.json", "predict.py")
 
@@ -28,7 +28,8 @@ def write_model(student, folder, precision):
 
     The folder may hold more, which other stages write.
     """
-    from nolabels import graph, predict
+    from nolabels.students import onnx_graph as graph
+    from nolabels.students import predict
 
     known = facts(student)
     model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
@@ -66,7 +67,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     values = params.load()
 
-    from nolabels.predict import Model
+    from nolabels.students.predict import Model
 
     versions = models.versions("torch", "transformers", "onnx", "onnxruntime")
     models.use_threads(values.runtime.threads)

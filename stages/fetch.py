@@ -8,8 +8,9 @@ import json
 import shutil
 from pathlib import Path
 
-from nolabels import hub, packages, params
-from nolabels.stage import UserError, arguments, run, say
+from nolabels.core import params
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.data import hub, packages
 
 
 def copy(source, out, key):

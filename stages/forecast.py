@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import params
-from nolabels.fitting import Said, read_pool
-from nolabels.forecast import (
+from nolabels.core import params
+from nolabels.core.labels import decide, from_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import is_in_split, matrix, read_table, write_json
+from nolabels.labeling.fitting import Said, read_pool
+from nolabels.labeling.forecast import (
     TEXTS,
     expected_accuracy,
     interval,
@@ -19,10 +22,7 @@ from nolabels.forecast import (
     text_agreement,
     warnings,
 )
-from nolabels.labels import decide, from_column
-from nolabels.panel import equal_answers, fit_panel
-from nolabels.stage import arguments, run, say
-from nolabels.tables import is_in_split, matrix, read_table, write_json
+from nolabels.labeling.panel import equal_answers, fit_panel
 
 
 def calibrated(said, values):

@@ -12,13 +12,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import models, params
-from nolabels.fitting import Said, read_pool, read_teachers
-from nolabels.labels import certainty, decide, to_column
-from nolabels.panel import fit_panel, untouched_panel
-from nolabels.stage import arguments, run, say
-from nolabels.statistics import few, shares
-from nolabels.tables import (
+from nolabels.core import models, params
+from nolabels.core.labels import certainty, decide, to_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import (
     about,
     fixed,
     is_in_split,
@@ -29,6 +26,9 @@ from nolabels.tables import (
     write_predictions,
     write_table,
 )
+from nolabels.labeling.fitting import Said, read_pool, read_teachers
+from nolabels.labeling.panel import fit_panel, untouched_panel
+from nolabels.reporting.statistics import few, shares
 
 PARTS = ("pool", "dev", "test")
 

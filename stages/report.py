@@ -16,11 +16,12 @@ from pathlib import Path
 import pyarrow.compute as pc
 import yaml
 
-from nolabels import charts, params, speed
-from nolabels.card import fields, named
-from nolabels.spelling import NONE, SEPARATOR
-from nolabels.stage import arguments, run, say
-from nolabels.tables import about, read_table
+from nolabels.core import params, speed
+from nolabels.core.spelling import NONE, SEPARATOR
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import about, read_table
+from nolabels.reporting import charts
+from nolabels.reporting.card import fields, named
 
 TITLES = {
     "teacher": "teacher, calibrated",
@@ -240,7 +241,7 @@ def pages(context):
     found = {}
     for name in ("index.html", "report.md", "card.md"):
         environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("nolabels", "pages"),
+            loader=jinja2.PackageLoader("nolabels.reporting", "pages"),
             autoescape=name.endswith(".html"),
             undefined=jinja2.StrictUndefined,
             keep_trailing_newline=True,

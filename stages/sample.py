@@ -13,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import params, readers
-from nolabels.duplicates import NearDuplicates
-from nolabels.people import read_ids
-from nolabels.stage import UserError, arguments, run, say
-from nolabels.tables import GOLD, POOL, TEXTS, table_writer, write_json, write_table
-from nolabels.texts import draw_key, text_id, zone_place
+from nolabels.core import params
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import GOLD, POOL, TEXTS, table_writer, write_json, write_table
+from nolabels.data import readers
+from nolabels.data.annotations import read_ids
+from nolabels.data.duplicates import NearDuplicates
+from nolabels.data.texts import draw_key, text_id, zone_place
 
 BLOCK_ROWS = 65_536  # rows that are Python objects at a time; everything else is arrays
 GROUP_ROWS = 1 << 18  # rows that are written at a time

@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from nolabels import engines, models, params, speed, teachers
-from nolabels.stage import UserError, arguments, progress, run, say
-from nolabels.store import AnswerStore, distinct, parts, place, spelled
-from nolabels.tables import fixed, read_table, scores_schema, table_writer
-from nolabels.texts import answer_key
+from nolabels.core import models, params, speed
+from nolabels.core.stage import UserError, arguments, progress, run, say
+from nolabels.core.tables import fixed, read_table, scores_schema, table_writer
+from nolabels.data.texts import answer_key
+from nolabels.teachers import engines, kinds
+from nolabels.teachers.store import AnswerStore, distinct, parts, place, spelled
 
 PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
 CHUNK_TEXTS = 16_384  # texts to a row group of the out
@@ -155,7 +156,7 @@ def score_texts(args, values):
     sha256 = models.folder_sha256(args.teacher)
     asker = {
         "kind": score.kind,
-        "revision": teachers.REVISION[score.kind],
+        "revision": kinds.REVISION[score.kind],
         "teacher": sha256,
         "precision": precision,
         "max_tokens": score.max_tokens,
@@ -193,7 +194,7 @@ def score_texts(args, values):
             store.remember(parameters=engine.parameters)
             if score.kind != "endpoint":  # where an answer may cost money, none is asked for twice
                 foretell(engine, texts, missing[0][0], score.templates, words, total)
-            size = teachers.PART_TEXTS[score.kind]
+            size = kinds.PART_TEXTS[score.kind]
             asked = questions(texts, score.templates, words, missing, size)
             seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes, embedded)
             engine.close()

@@ -12,12 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nolabels import params
-from nolabels.labels import from_column, margins, surest, to_column
-from nolabels.people import read_answers, write_review
-from nolabels.spelling import join
-from nolabels.stage import arguments, run, say
-from nolabels.tables import fixed, is_in_split, matrix, read_table, train_schema, write_table
+from nolabels.core import params
+from nolabels.core.labels import from_column, margins, surest, to_column
+from nolabels.core.spelling import join
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import fixed, is_in_split, matrix, read_table, train_schema, write_table
+from nolabels.data.annotations import read_answers, write_review
 
 
 def main(argv=None):

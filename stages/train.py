@@ -10,12 +10,12 @@ import shutil
 import time
 from pathlib import Path
 
-from nolabels import models, params, speed
-from nolabels.card import of_student
-from nolabels.labels import decide, to_column
-from nolabels.stage import arguments, run, say
-from nolabels.tables import read_table, write_predictions
-from nolabels.training import LOGGED, fit, lesson, load_base, predict
+from nolabels.core import models, params, speed
+from nolabels.core.labels import decide, to_column
+from nolabels.core.stage import arguments, run, say
+from nolabels.core.tables import read_table, write_predictions
+from nolabels.reporting.card import of_student
+from nolabels.students.training import LOGGED, fit, lesson, load_base, predict
 
 LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
 

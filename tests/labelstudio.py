@@ -22,7 +22,7 @@ class LabelStudio:
         python = self.folder / "venv"
         venv.create(python, with_pip=True)
         command = [python / "bin/python", "-m", "pip", "install", "-q", f"label-studio=={VERSION}"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, check=True, capture_output=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = str(free.getsockname()[1])

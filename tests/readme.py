@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nolabels import speed
+from nolabels.core import speed
 
 README = Path("README.md")
 ROWS = {

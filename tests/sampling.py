@@ -6,9 +6,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from nolabels import stage
-from nolabels.spelling import join
-from nolabels.texts import text_id
+from nolabels.core import stage
+from nolabels.core.spelling import join
+from nolabels.data.texts import text_id
 from stages import sample
 from tests import tiny
 

@@ -11,11 +11,12 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import annotate, params, tables
-from nolabels.labels import decide, margins, to_column
-from nolabels.people import read_answers
-from nolabels.stage import UserError
-from nolabels.texts import text_id
+from nolabels import annotate
+from nolabels.core import params, tables
+from nolabels.core.labels import decide, margins, to_column
+from nolabels.core.stage import UserError
+from nolabels.data.annotations import read_answers
+from nolabels.data.texts import text_id
 from tests import tiny
 from tests.labelstudio import LabelStudio
 

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import params, tables
-from nolabels.stage import UserError
-from nolabels.texts import text_id
+from nolabels.core import params, tables
+from nolabels.core.stage import UserError
+from nolabels.data.texts import text_id
 from stages import assist
 
 NAMES = ["negative", "positive"]

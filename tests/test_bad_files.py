@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nolabels import readers
+from nolabels.data import readers
 from tests import sampling
 from tests.hub import parquet
 from tests.sampling import NAMES

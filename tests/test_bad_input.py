@@ -6,10 +6,11 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import packages, params, readers
-from nolabels.people import read_answers
-from nolabels.stage import UserError
-from nolabels.tables import read_table
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.core.tables import read_table
+from nolabels.data import packages, readers
+from nolabels.data.annotations import read_answers
 from stages import fetch, sample
 from tests import tiny
 

@@ -9,7 +9,9 @@ import pytest
 
 from benchmarks import quality, scale, speed
 from benchmarks import training as trained
-from nolabels import params, preset, training
+from nolabels.core import params
+from nolabels.setup import presets
+from nolabels.students import training
 from tests import tiny
 
 
@@ -102,7 +104,7 @@ def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
     ids=lambda value: getattr(value, "name", None),
 )
 def test_students_are_compared_after_as_many_steps(form, rows, steps):
-    values, best = params.load(), preset.load(quality.BEST)
+    values, best = params.load(), presets.load(quality.BEST)
     found = quality.recipe(form, rows, values, best, 8000)
     assert found.epochs * rows / found.batch_size == steps
 

@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from nolabels.tables import read_table
+from nolabels.core.tables import read_table
 from tests.workspace import stages_of
 
 pytestmark = [

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from nolabels.calibration import (
+from nolabels.core.stage import UserError
+from nolabels.labeling.calibration import (
     agreement_weights,
     fit_mixture,
     log_softmax,
@@ -12,7 +13,6 @@ from nolabels.calibration import (
     reject_threshold,
     sigmoid,
 )
-from nolabels.stage import UserError
 
 DRAW = np.random.default_rng(0)
 SCORES = DRAW.normal(size=(400, 3)) + [3.0, 0.0, -2.0]  # a teacher that nearly always says the first

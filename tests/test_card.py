@@ -3,7 +3,8 @@
 import pytest
 from huggingface_hub import ModelCard
 
-from nolabels import card, params
+from nolabels.core import params
+from nolabels.reporting import card
 
 FIGURES = {"accuracy": 0.8658, "macro_f1": 0.8551, "ece": 0.01}
 

@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nolabels import classify, predict
+from nolabels import classify
+from nolabels.data.records import FORMS
+from nolabels.students import predict
 from stages import export
 from tests import tiny
 
@@ -66,7 +68,7 @@ def records(capsys):
 @pytest.mark.parametrize(
     ("kind", "form", "suffix"),
     [
-        *(("onnx", form, suffix) for form in classify.FORMS for suffix in ("", ".gz")),
+        *(("onnx", form, suffix) for form in FORMS for suffix in ("", ".gz")),
         ("torch", "csv", ""),
     ],
 )

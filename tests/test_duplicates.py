@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from nolabels.duplicates import NearDuplicates, jaccard, shingles
+from nolabels.data.duplicates import NearDuplicates, jaccard, shingles
 from tests import sampling
 
 LONG = "The film is a quiet and careful study of two brothers who have not spoken for a year."

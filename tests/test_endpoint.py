@@ -13,10 +13,11 @@ import pytest
 import torch
 import transformers
 
-from nolabels.params import Served, Template
-from nolabels.stage import UserError
-from nolabels.teachers import Reading, endpoint
+from nolabels.core.params import Served, Template
+from nolabels.core.stage import UserError
+from nolabels.teachers import endpoint
 from nolabels.teachers.endpoint import Endpoint, Pace, locate, retry_after
+from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood
 from tests import tiny
 

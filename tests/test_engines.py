@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import tables
-from nolabels.texts import text_id
+from nolabels.core import tables
+from nolabels.data.texts import text_id
 from tests import tiny
 from tests.workspace import ROOT
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import transformers
 
-from nolabels.params import Template
-from nolabels.stage import UserError
-from nolabels.teachers import Reading
+from nolabels.core.params import Template
+from nolabels.core.stage import UserError
 from nolabels.teachers.entailment import Entailment
+from nolabels.teachers.kinds import Reading
 from tests import tiny
 
 TEMPLATES = ["This example is {}.", "It is about {}", "Is it {}? Yes, it is."]

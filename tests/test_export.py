@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nolabels import models, predict
-from nolabels.stage import UserError
-from nolabels.student import facts, labels_of
+from nolabels.core import models
+from nolabels.core.stage import UserError
+from nolabels.students import predict
+from nolabels.students.student import facts, labels_of
 from stages import export
 from tests import tiny
 
@@ -96,7 +97,7 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     """In torch, where activations stay float32, what was scaled gives the same answers."""
     import torch
 
-    from nolabels import graph
+    from nolabels.students import onnx_graph as graph
 
     student = tiny.student(tmp_path / "student", family)
     model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nolabels import forecast, params
-from nolabels.labels import one_hot
+from nolabels.core import params
+from nolabels.core.labels import one_hot
+from nolabels.labeling import forecast
 from tests import tiny
 
 

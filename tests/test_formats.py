@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels import params, readers
-from nolabels.texts import text_id
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.data import readers
+from nolabels.data.texts import text_id
 from stages import sample
 from tests import sampling
 from tests.hub import parquet
@@ -340,7 +342,7 @@ BAD_KEYS = {
 def test_keys_that_do_not_fit_are_named(tmp_path, kind):
     keys, message = BAD_KEYS[kind]
     sampling.write_params(tmp_path, **keys)
-    with pytest.raises(params.UserError) as error:
+    with pytest.raises(UserError) as error:
         params.load(tmp_path / "params.yaml")
     assert str(error.value) == f"{tmp_path / 'params.yaml'}: {message}"
 

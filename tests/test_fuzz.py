@@ -19,8 +19,9 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from nolabels import params, people, readers
-from nolabels.stage import UserError
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.data import annotations, readers
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
@@ -247,9 +248,9 @@ def test_answers_of_people(tmp_path_factory, head, found, several, harm):
     path.write_bytes(content)
     task = params.Params.model_validate(VALUES).task.model_copy(update={"multi_label": several})
     one_line(
-        lambda: people.read_answers(path, task, pa.array(IDS[:2]), {"the other file": pa.array(IDS[2:])})
+        lambda: annotations.read_answers(path, task, pa.array(IDS[:2]), {"the other file": pa.array(IDS[2:])})
     )
-    one_line(lambda: people.read_ids(path))
+    one_line(lambda: annotations.read_ids(path))
 
 
 # ---------------------------------------------------------------------- what a teacher and the student read
@@ -277,12 +278,12 @@ def test_texts_and_class_words(likelihood, texts, words):
 
 @pytest.fixture(scope="module")
 def likelihood(tmp_path_factory):
-    from nolabels import teachers
+    from nolabels.teachers import kinds
 
     values = params.Params.model_validate(VALUES)
     folder = tiny.causal_model(tmp_path_factory.mktemp("fuzz") / "causal")
     place = {"device": "cpu", "precision": "float32", "served": None, "descriptions": {}}
-    return teachers.load(values.score["teacher"], folder, **place), values.score["teacher"].templates
+    return kinds.load(values.score["teacher"], folder, **place), values.score["teacher"].templates
 
 
 @fuzz
@@ -309,7 +310,7 @@ def test_the_shipped_student_s_command(shipped, content):
 
 @pytest.fixture(scope="module")
 def shipped(tmp_path_factory):
-    from nolabels.predict import Model
+    from nolabels.students.predict import Model
     from stages.export import write_model
 
     folder = tmp_path_factory.mktemp("fuzz")

@@ -14,8 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels import hub as stage_hub
-from nolabels import params, readers
+from nolabels.core import params
+from nolabels.data import hub as stage_hub
+from nolabels.data import readers
 from tests import hub
 
 pytestmark = pytest.mark.slow  # each fetch is a process

@@ -8,7 +8,7 @@ import random
 import pyarrow.parquet as pq
 import pytest
 
-from nolabels.tables import about
+from nolabels.core.tables import about
 from tests import tiny, workspace
 
 pytestmark = pytest.mark.slow

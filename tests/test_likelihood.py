@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from nolabels import params
-from nolabels.stage import UserError
-from nolabels.teachers import Reading
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood, grow_tree
 
 QUESTION = "Is the review positive or negative?\n\nReview: {text}"

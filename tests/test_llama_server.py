@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import requests
 
-from nolabels import packages, params
-from nolabels.calibration import match_prior
-from nolabels.params import Served, Template
-from nolabels.teachers import Reading
+from nolabels.core import params
+from nolabels.core.params import Served, Template
+from nolabels.data import packages
+from nolabels.labeling.calibration import match_prior
 from nolabels.teachers.endpoint import Endpoint, parts
+from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels.tables import TEXTS, matrix, write_table
-from nolabels.texts import text_id
+from nolabels.core.tables import TEXTS, matrix, write_table
+from nolabels.data.texts import text_id
 from tests import sampling, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]

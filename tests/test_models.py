@@ -2,7 +2,7 @@
 
 import pytest
 
-from nolabels import models
+from nolabels.core import models
 
 
 @pytest.mark.parametrize(

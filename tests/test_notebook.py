@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels import preset
-from nolabels.texts import text_id
+from nolabels.data.texts import text_id
+from nolabels.setup import presets
 from tests import hub, sampling, workspace
 
 ROWS = hub.sst2_rows()
-PRESET = yaml.safe_load(preset.text_of("notebook-sst2"))
+PRESET = yaml.safe_load(presets.text_of("notebook-sst2"))
 
 
 def notebook_sentences():
@@ -88,7 +88,7 @@ def test_the_rows_are_the_notebook_s(tmp_path, monkeypatch, capsys):
 @pytest.mark.slow
 def test_the_preset_from_end_to_end_and_then_without_the_network(tmp_path, index, monkeypatch):
     project = workspace.Workspace.make(tmp_path / "project", index)
-    (project.root / "params.yaml").write_text(preset.text_of("notebook-sst2"), encoding="utf-8")
+    (project.root / "params.yaml").write_text(presets.text_of("notebook-sst2"), encoding="utf-8")
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("HF_TOKEN", hub.TOKEN)

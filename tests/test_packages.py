@@ -18,8 +18,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nolabels import packages, params
-from nolabels.stage import UserError
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.data import packages
 from stages import fetch
 from tests import tiny
 

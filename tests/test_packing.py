@@ -4,7 +4,8 @@ import pytest
 import torch
 import transformers
 
-from nolabels import models, packing
+from nolabels.core import models
+from nolabels.teachers import packing
 from tests import tiny
 
 

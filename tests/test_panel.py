@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import yaml
 
-from nolabels import params
-from nolabels.fitting import Said, fit
-from nolabels.groups import find_groups
-from nolabels.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.core import params
+from nolabels.labeling.fitting import Said, fit
+from nolabels.labeling.groups import find_groups
+from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
 from tests import tiny
 
 TEXTS, CLASSES, WIDTH = 900, 3, 24

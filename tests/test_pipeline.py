@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests import deps
+
 PIPELINE = yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
 # of which other sections a stage depends; `report` shows them all
@@ -22,8 +24,6 @@ SECTIONS = {
 }
 
 
-# a stage that runs the script of another one
-SCRIPTS = {"fetch_dataset": "fetch"}
 # what a foreach or a matrix takes from params.yaml; the shipped one asks for no assistant: one is made up
 GIVEN = {
     "${assist}": {"large": {"base": "base"}},
@@ -61,7 +61,7 @@ def resolved():
                 text = text.replace(placeholder, str(value))
             for key, value in PARAMS["train"].items():
                 text = text.replace(f"${{train.{key}}}", str(value))
-            found[label] = SCRIPTS.get(name, name), yaml.safe_load(text)
+            found[label] = deps.SCRIPTS.get(name, name), yaml.safe_load(text)
     return found
 
 
@@ -81,47 +81,47 @@ def outs(stage):
     return names(stage.get("outs", [])) + names(stage.get("metrics", [])) + names(stage.get("plots", []))
 
 
-def module_file(name):
-    """The file of a project module, or None where the name is no module of the project."""
-    path = Path(*name.split("."))
-    for file in (path.with_suffix(".py"), path / "__init__.py"):
-        if file.exists():
-            return file
-    return None
+def test_deps_are_the_files_that_the_stages_import():
+    text = Path("dvc.yaml").read_text(encoding="utf-8")
+    assert deps.written(text) == text, "python -m tests.deps writes them"
+    for script, stage in STAGES.values():
+        assert [path for path in stage["deps"] if path.endswith(".py")] == deps.modules_of(script)
 
 
-def imports(file):
-    """Project files that a file imports, anywhere in it, with the packages around them."""
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        modules = []
-        if isinstance(node, ast.Import):
-            modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            modules = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        for module in modules:
-            if module.split(".")[0] in ("nolabels", "stages"):
-                parts = module.split(".")
-                files = [module_file(".".join(parts[:count])) for count in range(1, len(parts) + 1)]
-                found |= {file for file in files if file}
-    return found
+@pytest.mark.parametrize("path", sorted(deps.LEFT_OUT))
+def test_a_module_that_is_left_out_is_there(path):
+    assert Path(path).exists()
 
 
-def closure(file):
-    found, waiting = set(), [file]
-    while waiting:
-        current = waiting.pop()
-        if current not in found:
-            found.add(current)
-            waiting += imports(current)
-    return {path.as_posix() for path in found}
+@pytest.mark.parametrize(
+    "path", sorted(Path().glob("nolabels/**/__init__.py")) + [Path("stages/__init__.py")]
+)
+def test_a_package_holds_its_docstring_alone(path):
+    """No stage depends on it, so it must decide nothing; that of the parameters names what it takes from its modules."""
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    allowed = (ast.ImportFrom, ast.Assign) if path.parent.name == "params" else ()
+    assert isinstance(body[0], ast.Expr) and all(isinstance(node, allowed) for node in body[1:])
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_deps_are_the_files_that_the_stage_imports(name):
-    script, stage = STAGES[name]
-    listed = [path for path in stage["deps"] if path.endswith(".py")]
-    assert sorted(listed) == sorted(closure(Path("stages", f"{script}.py")) | {"stages/__init__.py"})
+BELOW = {
+    "core": set(),
+    "data": {"core"},
+    "setup": {"core", "data"},
+    "teachers": {"core", "data"},
+    "labeling": {"core", "data", "teachers"},
+    "students": {"core", "data", "teachers", "labeling"},
+    "reporting": {"core", "data", "teachers", "labeling", "students"},
+}
+
+
+def test_packages_import_one_way():
+    """As nolabels/__init__.py draws them; commands and stages may import every package, and no package them."""
+    assert set(BELOW) == {path.parent.name for path in Path("nolabels").glob("*/__init__.py")}
+    for package, below in BELOW.items():
+        for file in Path("nolabels", package).rglob("*.py"):
+            reached = {path.parts[1] for path in deps.imports(file) if len(path.parts) > 2}
+            assert reached <= below | {package}, f"{file}: {sorted(reached - below - {package})}"
+            assert all(path.name == "__init__.py" or len(path.parts) > 2 for path in deps.imports(file)), file
 
 
 def test_a_model_of_one_s_own_is_fetched_alone():
@@ -134,9 +134,11 @@ def test_a_model_of_one_s_own_is_fetched_alone():
         assert f"{place}/README.md" in listed.splitlines()  # a dep that is missing fails the run
 
 
-def test_a_missing_import_would_be_noticed(tmp_path):
-    assert "nolabels/texts.py" in closure(Path("stages/sample.py"))
-    assert "nolabels/teachers/likelihood.py" in closure(Path("stages/score.py"))
+def test_a_missing_import_would_be_noticed():
+    assert "nolabels/data/texts.py" in deps.modules_of("sample")
+    assert "nolabels/teachers/likelihood.py" in deps.modules_of("score")
+    text = Path("dvc.yaml").read_text(encoding="utf-8")
+    assert deps.written(text.replace("      - nolabels/data/texts.py\n", "")) == text
 
 
 @pytest.mark.parametrize(

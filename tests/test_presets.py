@@ -10,8 +10,10 @@ import pytest
 import yaml
 from scipy.stats import binomtest, norm
 
-from nolabels import params, preset
-from nolabels.stage import UserError
+from nolabels import preset
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.setup import presets
 from tests import readme, tiny, workspace
 
 ROOT = Path("presets").resolve().parent
@@ -50,35 +52,37 @@ def flat(values):
 
 
 def test_the_record_is_of_the_params_yaml_at_hand():
-    found = preset.git("hash-object", "params.yaml")
-    assert preset.SHIPPED.read_text(encoding="utf-8") == found, (
+    found = presets.git("hash-object", "params.yaml")
+    assert presets.SHIPPED.read_text(encoding="utf-8") == found, (
         "git hash-object -w params.yaml > presets/shipped"
     )
 
 
-@pytest.mark.parametrize("name", preset.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_presets_are_valid_and_hold_what_differs(name):
-    preset.load(name)
-    base, made = preset.shipped(), preset.text_of(name)
-    over = (preset.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    presets.load(name)
+    base, made = presets.shipped(), presets.text_of(name)
+    over = (presets.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     before, own, after = (flat(yaml.safe_load(content)) for content in (base, over, made))
-    gone = {place for place, value in own.items() if value is None and place[:-1] in preset.NAMED}
+    gone = {place for place, value in own.items() if value is None and place[:-1] in presets.NAMED}
     kept = {place: value for place, value in own.items() if place not in gone}
     assert {place: value for place, value in after.items() if before.get(place, "none") != value} == kept
     assert all({place[:2], place} & gone for place in before.keys() - after.keys())
     assert not gone & {place[:length] for place in after for length in (2, 3)}
-    about, *_ = preset.header(over)
+    about, *_ = presets.header(over)
     assert re.fullmatch(r"# \S.{20,110}\.", about), "the line of --list"
 
 
-@pytest.mark.parametrize("name", preset.names())
+@pytest.mark.parametrize("name", presets.names())
 def test_no_comment_is_lost(name):
-    path = preset.FOLDER / f"{name}.yaml"
-    made, lines = preset.text_of(name).splitlines(), preset.shipped().splitlines()
+    path = presets.FOLDER / f"{name}.yaml"
+    made, lines = presets.text_of(name).splitlines(), presets.shipped().splitlines()
     own = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-    there, _ = preset.spans(preset.shipped(), ())
+    there, _ = presets.spans(presets.shipped(), ())
     for place, value in own.items():
-        if value is None and place[:-1] in preset.NAMED:  # what is taken out goes with the comments inside it
+        if (
+            value is None and place[:-1] in presets.NAMED
+        ):  # what is taken out goes with the comments inside it
             first, last = there[place]
             lines[first:last] = [""] * (last - first)
     for content in (lines, path.read_text(encoding="utf-8").splitlines()):
@@ -89,7 +93,7 @@ def test_no_comment_is_lost(name):
 
 
 def test_presets_are_short():
-    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in preset.FOLDER.glob("*.yaml")]
+    lengths = [len(path.read_text(encoding="utf-8").splitlines()) for path in presets.FOLDER.glob("*.yaml")]
     assert len(lengths) >= 8 and sum(lengths) <= 250
 
 
@@ -136,7 +140,7 @@ def test_edits_of_one_s_own_are_kept_unless_forced(folder, over, capsys):
             preset.main([name])
         assert text() == edited
     preset.main(["mine", "--force"])
-    assert text() == preset.text_of("mine")
+    assert text() == presets.text_of("mine")
 
 
 def test_diff_writes_nothing(folder, capsys):
@@ -154,7 +158,7 @@ def test_diff_writes_nothing(folder, capsys):
 def test_list_says_each_in_a_line(folder, capsys):
     preset.main(["--list"])
     printed = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in printed] == ["default", *preset.names()]
+    assert [line.split()[0] for line in printed] == ["default", *presets.names()]
     assert "mine                mine" in printed
 
 
@@ -236,14 +240,14 @@ def test_values_replace_whole_and_in_all_forms(folder):
         "score:\n  teacher:\n    templates:\n      - plain: |\n          {text}\n\n          So: {class}\n\n"
         "    max_tokens: 8\n"
     )
-    found = preset.load("mine")
+    found = presets.load("mine")
     assert found.label.prior == {"negative": 0.25, "positive": 0.75}
     assert found.sample.gold.model_dump(exclude_none=True) == {"column": "rating", "names": True}
     assert (found.sample.columns, found.sample.test_file) == (["rating", "text"], None)
     assert [template.plain for template in found.score["teacher"].templates] == ["{text}\n\nSo: {class}\n"]
-    lines = preset.text_of("mine").splitlines()
+    lines = presets.text_of("mine").splitlines()
     assert "    # most" in lines
-    assert all(line in lines for line in preset.shipped().splitlines() if line.lstrip().startswith("#"))
+    assert all(line in lines for line in presets.shipped().splitlines() if line.lstrip().startswith("#"))
 
 
 MORE = """# mine
@@ -274,7 +278,7 @@ def test_a_preset_adds_models_and_a_teacher(folder):
     found = params.load()
     assert list(found.fetch.models) == [*MODELS, "small", "large"]
     assert list(found.score) == [*TEACHERS, "small"] and found.score["small"].max_tokens == 64
-    assert found.score["teacher"] == preset.load("default").score["teacher"]
+    assert found.score["teacher"] == presets.load("default").score["teacher"]
     added = [line for line in MORE.splitlines()[3:] if line not in ("  models:", "score:")]
     lines = iter(text().splitlines())
     assert all(line in lines for line in added), "each line, in its order"
@@ -309,7 +313,7 @@ def test_null_in_all_forms(folder, nothing):
     Path("presets/mine.yaml").write_text(
         MORE.replace("score:\n", f"score:\n  teacher: {nothing}\n"), encoding="utf-8"
     )
-    assert list(preset.load("mine").score) == [*TEACHERS[1:], "small"]
+    assert list(presets.load("mine").score) == [*TEACHERS[1:], "small"]
 
 
 def test_the_notebook_s_figures_do_not_differ():

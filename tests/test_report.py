@@ -12,8 +12,9 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from nolabels import card, charts, params, speed, tables
-from nolabels.labels import one_hot, to_column
+from nolabels.core import params, speed, tables
+from nolabels.core.labels import one_hot, to_column
+from nolabels.reporting import card, charts
 from stages import report
 from tests import tiny
 

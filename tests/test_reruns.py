@@ -10,8 +10,8 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from nolabels import preset
-from tests import tiny, workspace
+from nolabels.setup import presets
+from tests import deps, tiny, workspace
 
 pytestmark = pytest.mark.slow
 
@@ -55,6 +55,15 @@ def edit(path):
     return change
 
 
+def reword(project):
+    """Another message in every module that decides no result, and a check of the parameters more."""
+    for path in deps.LEFT_OUT:
+        modules = sorted((project.root / path).rglob("*.py")) or [project.root / path]
+        for module in modules:
+            text = module.read_text(encoding="utf-8")
+            module.write_text(text.replace(": must ", ": has to ") + "\n# a note\n", encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("change", "ran"),
     [
@@ -66,16 +75,16 @@ def edit(path):
         # an edited script runs its stage; the outs are equal, so nothing behind it does
         (edit("stages/train.py"), ["train"]),
         pytest.param(edit("stages/label.py"), ["label"], marks=pytest.mark.thorough),
-        (edit("nolabels/graph.py"), ["export"]),
+        (edit("nolabels/students/onnx_graph.py"), ["export"]),
         (edit("stages/score.py"), SCORE),
-        pytest.param(edit("nolabels/calibration.py"), ["label", "forecast"], marks=pytest.mark.thorough),
-        pytest.param(edit("nolabels/people.py"), ["sample", "select", *EVALUATE], marks=pytest.mark.thorough),
-        (edit("nolabels/teachers/likelihood.py"), SCORE),
         pytest.param(
-            edit("nolabels/packages.py"),
-            ["fetch@base", "fetch_dataset", "fetch@teacher"],
-            marks=pytest.mark.thorough,
+            edit("nolabels/labeling/calibration.py"), ["label", "forecast"], marks=pytest.mark.thorough
         ),
+        pytest.param(
+            edit("nolabels/data/annotations.py"), ["sample", "select", *EVALUATE], marks=pytest.mark.thorough
+        ),
+        (edit("nolabels/teachers/likelihood.py"), SCORE),
+        (reword, []),
     ],
     ids=lambda value: getattr(value, "__name__", None),
 )
@@ -202,7 +211,7 @@ def write_csv(path, texts):
 def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     """A csv of one's own without gold, as the preset draws it: all of each zone."""
     project = workspace.Workspace.make(tmp_path / "project", index)
-    (project.root / "params.yaml").write_text(preset.text_of("own-csv"), encoding="utf-8")
+    (project.root / "params.yaml").write_text(presets.text_of("own-csv"), encoding="utf-8")
     texts = [f"{text} {number}" for number, (_, text) in enumerate(tiny.sentences(400, seed=7))]
     path = project.root / "data/own/reviews.csv"
     write_csv(path, texts[:300])

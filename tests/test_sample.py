@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from nolabels import params
-from nolabels.texts import draw_key, normal_form, text_id
+from nolabels.core import params
+from nolabels.data.texts import draw_key, normal_form, text_id
 from stages.sample import ZONES, draw, draw_order, zones_of
 from tests import sampling
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers
 
-from nolabels.params import Template
-from nolabels.stage import UserError
-from nolabels.teachers import Reading
+from nolabels.core.params import Template
+from nolabels.core.stage import UserError
+from nolabels.teachers.kinds import Reading
 from nolabels.teachers.similarity import SCALE, Similarity
 from tests import tiny
 

@@ -12,11 +12,13 @@ import pytest
 import torch
 import yaml
 
-from nolabels import params, tables, tfidf, training
-from nolabels.labels import one_hot, surest
-from nolabels.spelling import join
-from nolabels.stage import UserError
-from nolabels.texts import text_id
+from nolabels.core import params, tables
+from nolabels.core.labels import one_hot, surest
+from nolabels.core.spelling import join
+from nolabels.core.stage import UserError
+from nolabels.data.texts import text_id
+from nolabels.labeling import tfidf
+from nolabels.students import training
 from stages import evaluate, forecast, label, select
 from stages.score import first_rows
 from tests import tiny
@@ -656,9 +658,7 @@ def test_a_stage_ends_with_one_line(folder):
 def test_every_parameter_is_explained():
     """Each key has a comment above it, or stands in a block that has one."""
     above = {}
-    lines = (
-        Path(params.__file__).parent.parent.joinpath("params.yaml").read_text(encoding="utf-8").splitlines()
-    )
+    lines = Path(params.__file__).parents[3].joinpath("params.yaml").read_text(encoding="utf-8").splitlines()
     named = params.load().score  # what a teacher's keys mean stands at those of the first
     for before, line in zip(["", *lines], lines, strict=False):
         key = line.strip().split(":")[0]

@@ -17,8 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels import draft, guess, params, preset, start
-from nolabels.stage import UserError
+from nolabels import preset, start
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.setup import draft, guess, presets
 from stages import sample
 from tests import readme, tiny, workspace
 
@@ -138,13 +140,13 @@ def test_every_kind_of_file(folder, capsys, name, form, found):
 def test_what_is_written_is_the_shipped_file_with_the_preset_over_it(folder, capsys):
     started(encoded("csv"))
     made, text = Path("params.yaml").read_text(), Path("presets/messages.yaml").read_text()
-    assert made == preset.text_of("messages") and not preset.is_edited(made)
+    assert made == presets.text_of("messages") and not presets.is_edited(made)
     kept = iter(made.splitlines())
-    for content in (preset.shipped(), text):
+    for content in (presets.shipped(), text):
         comments = [line for line in content.splitlines() if line.lstrip().startswith("#")]
         kept = iter(made.splitlines())
         assert [line for line in comments if line not in kept] == []
-    first, *_ = preset.header(text)
+    first, *_ = presets.header(text)
     assert re.fullmatch(r"# \S.{20,110}\.", first), "the line of preset --list"
     preset.main(["default"])
     preset.main(["messages"])
@@ -172,9 +174,9 @@ def test_teachers_of_both_kinds_ask_about_the_classes(folder):
     for name in ("base", "encoder"):
         (template,) = values.score[name].templates
         assert template.class_text == "This text from a collection of notes of drivers is about {class}."
-    shipped = params.check(yaml.safe_load(preset.shipped()), "shipped")
+    shipped = params.check(yaml.safe_load(presets.shipped()), "shipped")
     assert values.fetch.models == shipped.fetch.models | {
-        "encoder": preset.load("reviews-small").fetch.models["encoder"]
+        "encoder": presets.load("reviews-small").fetch.models["encoder"]
     }
     for name, score in shipped.score.items():  # none of its questions is left
         assert not any(template in score.templates for template in values.score[name].templates), name
@@ -483,7 +485,7 @@ def test_nothing_is_replaced_unless_forced(folder):
     assert refused(folder, "messages.csv", *CLASSES).startswith(
         "params.yaml: must be as shipped, or as a preset"
     )
-    Path("params.yaml").write_text(preset.shipped())
+    Path("params.yaml").write_text(presets.shipped())
     Path("data/own/messages.csv").write_text("text\nanother file\n")
     message = "data/own/messages.csv: must be free or the same file, found another; --force replaces it"
     assert refused(folder, "messages.csv", *CLASSES) == message

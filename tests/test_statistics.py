@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from nolabels import params
-from nolabels.labels import one_hot
-from nolabels.statistics import (
+from nolabels.core import params
+from nolabels.core.labels import one_hot
+from nolabels.reporting.statistics import (
     calibration_error,
     coverage_curve,
     histogram,

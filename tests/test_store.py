@@ -13,17 +13,17 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import teachers
-from nolabels.stage import UserError
-from nolabels.store import AnswerStore, parts
-from nolabels.tables import POOL, read_table, write_table
-from nolabels.teachers import Answers
-from nolabels.texts import answer_key, text_id
+from nolabels.core.stage import UserError
+from nolabels.core.tables import POOL, read_table, write_table
+from nolabels.data.texts import answer_key, text_id
+from nolabels.teachers import kinds
+from nolabels.teachers.kinds import Answers
+from nolabels.teachers.store import AnswerStore, parts
 from stages import score
 from tests import tiny
 
 PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
-PART_TEXTS = teachers.PART_TEXTS["likelihood"]
+PART_TEXTS = kinds.PART_TEXTS["likelihood"]
 ASKER = {"kind": "likelihood", "teacher": "f" * 64}
 
 
@@ -69,7 +69,7 @@ def asking(tmp_path, monkeypatch, causal_folder):
             "row": list(range(count)),
         }
         write_table("pool.parquet", pa.table(rows, schema=POOL))
-        monkeypatch.setattr(score.teachers, "load", lambda *_, **__: teacher)
+        monkeypatch.setattr(score.kinds, "load", lambda *_, **__: teacher)
         score.main(["teacher", "pool.parquet", str(causal_folder), "scores.parquet"])
         return Path("scores.parquet").read_bytes()
 
@@ -278,8 +278,8 @@ def test_reading_starts_no_threads(tmp_path):
     store.write(keys, ["template"], ["one", "two"], answers)
     script = f"""
 import os, numpy, pyarrow
-from nolabels.stage import UserError
-from nolabels.store import AnswerStore
+from nolabels.core.stage import UserError
+from nolabels.teachers.store import AnswerStore
 before = len(os.listdir("/proc/self/task"))
 known = AnswerStore({str(tmp_path)!r}, {ASKER!r}).read(numpy.array({keys.tolist()!r}, "S16"), ["template"], ["one"])
 print(int(known.there.sum()), len(os.listdir("/proc/self/task")) - before)

@@ -12,10 +12,11 @@ import pytest
 import yaml
 
 from benchmarks import students, tasks, training
-from nolabels import packages, params
-from nolabels.stage import UserError
-from nolabels.tables import write_json
-from nolabels.texts import text_id, zone_place
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.core.tables import write_json
+from nolabels.data import packages
+from nolabels.data.texts import text_id, zone_place
 
 KNOWN = tasks.wording()
 ITEM = KNOWN.tasks["sst2"]

@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import params
-from nolabels.stage import UserError
-from nolabels.tables import POOL, TEXTS, about, read_table, write_table
-from nolabels.teachers import Teacher, windows
+from nolabels.core import params
+from nolabels.core.stage import UserError
+from nolabels.core.tables import POOL, TEXTS, about, read_table, write_table
+from nolabels.teachers.kinds import Teacher, windows
 from stages import fetch, label, score
 from tests import tiny
 from tests.test_endpoint import serving
 
-REPOSITORY = Path(params.__file__).parents[1]
+REPOSITORY = Path(params.__file__).parents[3]
 LONG = "The old town walks through a story of people. " * 10
 
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels import models, params, tables, training
+from nolabels.core import models, params, tables
+from nolabels.students import training
 from tests import tiny
 
 NAMES = ["negative", "positive"]

@@ -7,8 +7,9 @@ import pytest
 import torch
 import transformers
 
-from nolabels import models, params, training
-from nolabels.stage import UserError
+from nolabels.core import models, params
+from nolabels.core.stage import UserError
+from nolabels.students import training
 from tests import tiny
 
 

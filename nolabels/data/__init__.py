@@ -1,1 +1,4 @@
-"""Sources, readers, texts and splits, people's answers."""
+"""Texts and people's answers: fetching, reading files, drawing texts.
+
+May import core.
+"""

@@ -6,10 +6,10 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nolabels.readers import check_unicode, shown
-from nolabels.spelling import NONE
-from nolabels.stage import UserError
-from nolabels.texts import text_id
+from nolabels.core.spelling import NONE
+from nolabels.core.stage import UserError
+from nolabels.data.readers import check_unicode, shown
+from nolabels.data.texts import text_id
 
 # names that the configuration, the predictions and the export share
 CHOICES, TEXT = "label", "text"

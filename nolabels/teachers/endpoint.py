@@ -40,8 +40,8 @@ from pathlib import Path
 import numpy as np
 import requests
 
-from nolabels.stage import UserError
-from nolabels.teachers import Teacher, wrong_kind
+from nolabels.core.stage import UserError
+from nolabels.teachers.kinds import Teacher, wrong_kind
 
 FILE = "endpoint.json"  # what `fetch` writes into the teacher's folder: url and model
 FIRST_WAIT = 0.5  # seconds before the second try; each further wait is twice as long
@@ -62,7 +62,7 @@ class NoEcho(Exception):
 class Endpoint(Teacher):
     """Asks the server that `folder`/endpoint.json names.
 
-    served: params.Served; reading: teachers.Reading. Connections that fail, 429 and 5xx are tried
+    served: params.Served; reading: kinds.Reading. Connections that fail, 429 and 5xx are tried
     again, after twice the time at each try or what Retry-After says; what cannot get better (401, 403,
     404, other 4xx) ends the run at once. The key is read from the environment, sent in the header, and
     taken out of every message. Raises UserError where the folder names no endpoint or the key is not

@@ -12,9 +12,10 @@ import itertools
 import numpy as np
 import torch
 
-from nolabels import models, packing
-from nolabels.stage import UserError, say
-from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.core import models
+from nolabels.core.stage import UserError, say
+from nolabels.teachers import packing
+from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
 
 
 class Entailment(Teacher):
@@ -26,7 +27,7 @@ class Entailment(Teacher):
     of three labels and "not entailment" in two, and a line says so where it is another. A model of
     one label has nothing to compete with: `against` is NaN.
 
-    reading: teachers.Reading; a text that is longer than the model and its hypothesis leave room for
+    reading: kinds.Reading; a text that is longer than the model and its hypothesis leave room for
     is cut, as the pipeline does, and the hypothesis never; batch_tokens: padded tokens in one forward
     pass. Raises UserError where the model is no sequence classifier or has no entailment label.
     """

@@ -30,9 +30,10 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from nolabels import models, packing
-from nolabels.stage import UserError
-from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.core import models
+from nolabels.core.stage import UserError
+from nolabels.teachers import packing
+from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
 
 SENTINEL = "\u2402TEXT\u2403"
 # how far the shared path may be from the plain one: absolute and relative; bfloat16 log-likelihoods
@@ -94,7 +95,7 @@ class Branch:
 class Likelihood(Teacher):
     """Scores texts with the causal model in `folder` (safetensors or GGUF).
 
-    precision: "float32" or "bfloat16"; reading: teachers.Reading; batch_tokens: padded tokens in one
+    precision: "float32" or "bfloat16"; reading: kinds.Reading; batch_tokens: padded tokens in one
     forward pass. Raises UserError if the folder holds no causal model, or if a chat template is asked of
     a tokenizer that has none.
     """

@@ -13,9 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nolabels import models, packing
-from nolabels.stage import UserError
-from nolabels.teachers import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.core import models
+from nolabels.core.stage import UserError
+from nolabels.teachers import packing
+from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
 
 # Cosines of texts lie close together; softmax wants them further apart. 20 is what sentence encoders
 # are commonly trained with: `scale` of MultipleNegativesRankingLoss in sentence-transformers, a
@@ -34,7 +35,7 @@ class Similarity(Teacher):
     Without these files it is the mean, or for a causal language model the last token, the only one
     that has seen the whole text.
 
-    reading: teachers.Reading; descriptions: {class words: description}; batch_tokens: padded tokens in
+    reading: kinds.Reading; descriptions: {class words: description}; batch_tokens: padded tokens in
     one forward pass. Raises UserError where the model is no encoder, or has a step that is not known.
     """
 

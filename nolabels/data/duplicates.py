@@ -3,7 +3,7 @@ makes a model look better than it is."""
 
 from zlib import crc32
 
-from nolabels.texts import normal_form
+from nolabels.data.texts import normal_form
 
 LETTERS = 5  # of a shingle; letters and not words, so that scripts without spaces have them too
 PERMUTATIONS = 128

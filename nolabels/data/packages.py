@@ -16,8 +16,8 @@ import zlib
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from nolabels.params import Parts
-from nolabels.stage import UserError, die_with_parent
+from nolabels.core.params import Parts
+from nolabels.core.stage import UserError, die_with_parent
 
 UNPACKED = 2 << 30  # bytes of an archive's files; the index's packages and what parts make are far smaller
 COMPRESSED = {

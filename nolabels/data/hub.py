@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from nolabels.stage import UserError, say
+from nolabels.core.stage import UserError, say
 
 NOTE = "hub.yaml"  # beside the asset: from which commit it came
 PARTS = ".hub"  # where a dataset's files lie until they have their names

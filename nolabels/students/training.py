@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels.labels import from_column
-from nolabels.stage import say
-from nolabels.tables import matrix
+from nolabels.core.labels import from_column
+from nolabels.core.stage import say
+from nolabels.core.tables import matrix
 
 PREDICT_BATCH = 64
 PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time

@@ -2,7 +2,7 @@
 
 import yaml
 
-from nolabels import preset
+from nolabels.setup import presets
 
 MARK = "written by python -m nolabels.start."  # how its first line ends
 
@@ -61,7 +61,7 @@ def preset_text(name, classes, about, sample, max_tokens, told):
     name: of the file in data/own; classes: [{name, words[, description]}]; about: what the texts are; sample: what
     differs under `sample`; max_tokens: that the student reads; told: lines that say what was found in the file.
     """
-    encoder = yaml.safe_load(preset.read(preset.FOLDER / f"{ENCODER}.yaml"))["fetch"]["models"]["encoder"]
+    encoder = yaml.safe_load(presets.read(presets.FOLDER / f"{ENCODER}.yaml"))["fetch"]["models"]["encoder"]
     short = name if len(name) <= 40 else f"{name[:39]}…"
     return "\n".join(
         [

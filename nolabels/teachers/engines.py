@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nolabels import models, teachers
-from nolabels.params import Template
-from nolabels.stage import UserError, say
+from nolabels.core import models
+from nolabels.core.params import Template
+from nolabels.core.stage import UserError, say
+from nolabels.teachers import kinds
 
 AHEAD = 2  # questions that a worker has in hand: the one it answers, and the next
 RESTARTS = 3  # of a worker that was lost; after that it is not the machine's fault
@@ -39,7 +40,7 @@ class Question:
 
 
 def start(runtime, score, folder, **given):
-    """The engine that runtime (params.Runtime) names; given: as teachers.load takes it, device and precision too.
+    """The engine that runtime (params.Runtime) names; given: as kinds.load takes it, device and precision too.
 
     Raises UserError where the model is not of the stated kind, or Ray is not installed or not within reach.
     """
@@ -52,7 +53,7 @@ class Local:
     """One teacher in this process."""
 
     def __init__(self, score, folder, given):
-        self.teacher = teachers.load(score, folder, **given)
+        self.teacher = kinds.load(score, folder, **given)
         self.parameters = self.teacher.parameters
 
     def rate(self, question):
@@ -63,7 +64,7 @@ class Local:
         return question.count / (time.perf_counter() - started)
 
     def answers(self, questions):
-        """Yields (question, teachers.Answers) in the order of the questions."""
+        """Yields (question, kinds.Answers) in the order of the questions."""
         for question in questions:
             yield question, self.teacher.ask(question.texts, question.templates, question.words)
 
@@ -81,7 +82,7 @@ class Worker:
     def teacher(self):
         score, folder, given = self.made
         models.use_threads(self.threads)
-        return teachers.load(score, folder, **given)
+        return kinds.load(score, folder, **given)
 
     def parameters(self):
         return self.teacher.parameters
@@ -146,7 +147,7 @@ class Ray:
         return len(self.workers) * question.count / (time.perf_counter() - started)
 
     def answers(self, questions):
-        """Yields (question, teachers.Answers) as they come."""
+        """Yields (question, kinds.Answers) as they come."""
         waiting, under_way = iter(questions), {}
         free = self.workers * AHEAD
         while True:

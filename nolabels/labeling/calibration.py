@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nolabels.stage import UserError
+from nolabels.core.stage import UserError
 
 
 def log_softmax(scores):

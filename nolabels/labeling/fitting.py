@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow.parquet as pq
 
-from nolabels.calibration import (
+from nolabels.core.stage import UserError, say
+from nolabels.core.tables import about, matrix, read_table
+from nolabels.labeling.calibration import (
     agreement_weights,
     fit_mixture,
     log_softmax,
@@ -15,8 +17,6 @@ from nolabels.calibration import (
     reject_threshold,
     sigmoid,
 )
-from nolabels.stage import UserError, say
-from nolabels.tables import about, matrix, read_table
 
 FIT_TEXTS = 100_000  # texts that calibration is fitted on; a pool stands in random order
 

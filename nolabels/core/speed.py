@@ -10,7 +10,7 @@ import platform
 from datetime import date
 from pathlib import Path
 
-from nolabels.tables import write_json
+from nolabels.core.tables import write_json
 
 PATH = Path("metrics/speed.json")
 

@@ -15,8 +15,8 @@ import zlib
 from functools import partial
 from pathlib import Path
 
-from nolabels.spelling import NONE, SEPARATOR, join, parse
-from nolabels.stage import UserError
+from nolabels.core.spelling import NONE, SEPARATOR, join, parse
+from nolabels.core.stage import UserError
 
 BATCH_ROWS = 8192
 LONGEST_LINE = 1 << 26  # bytes; a file without line ends must not fill the memory

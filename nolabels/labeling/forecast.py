@@ -10,8 +10,8 @@ consistent way.
 
 import numpy as np
 
-from nolabels.labels import decide
-from nolabels.tfidf import fit_predict
+from nolabels.core.labels import decide
+from nolabels.labeling.tfidf import fit_predict
 
 TEXTS = 20_000  # at most so many are looked at; a pool stands in random order
 FOLDS = 5

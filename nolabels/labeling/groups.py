@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nolabels.calibration import log_softmax, match_prior
+from nolabels.labeling.calibration import log_softmax, match_prior
 
 # of the embeddings, the first principal ones; SimPTC takes as many as explain most of the variance
 DIRECTIONS = 64

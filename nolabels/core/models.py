@@ -8,7 +8,7 @@ import struct
 from importlib.metadata import version
 from pathlib import Path
 
-from nolabels.stage import UserError, say
+from nolabels.core.stage import UserError, say
 
 PINNED = Path("requirements.txt")
 

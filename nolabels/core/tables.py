@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nolabels.stage import UserError
+from nolabels.core.stage import UserError
 
 POOL = pa.schema([("id", pa.string()), ("text", pa.string()), ("split", pa.string()), ("row", pa.int64())])
 TEXTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("row", pa.int64())])

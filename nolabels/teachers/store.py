@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nolabels.stage import UserError, say
+from nolabels.core.stage import UserError, say
 
 ABOUT = "about.json"
 AT_A_TIME = 64  # parts that are read from an address at once
@@ -214,7 +214,7 @@ class AnswerStore:
             yield file.read(use_threads=False)
 
     def write(self, keys, templates, words, answers):
-        """One part: answers (teachers.Answers) of some texts to some templates and class words."""
+        """One part: answers (kinds.Answers) of some texts to some templates and class words."""
         count = len(keys)
         columns = {
             "key": pa.array([key.ljust(16, b"\0") for key in keys.tolist()], pa.binary(16)),

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from nolabels.classify import FORMS, csv_records, form_of, tsv_records
-from nolabels.readers import (
+from nolabels.core.stage import UserError
+from nolabels.data.readers import (
     check_columns,
     check_unicode,
     open_bytes,
@@ -21,7 +21,7 @@ from nolabels.readers import (
     stripped,
     to_list,
 )
-from nolabels.stage import UserError
+from nolabels.data.records import FORMS, csv_records, form_of, tsv_records
 
 HEAD = 1000  # rows that the columns are judged by
 LINES = 20  # lines that the format is judged by

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from nolabels.stage import UserError
+from nolabels.core.stage import UserError
 
 BATCH = 64
 
@@ -52,7 +52,7 @@ def load(folder, threads):
     """
     folder = Path(folder)
     if (folder / "model.onnx").exists():
-        from nolabels.predict import Model
+        from nolabels.students.predict import Model
 
         return Model(folder, threads)
     if (folder / "config.json").exists():
@@ -64,7 +64,7 @@ class Torch:
     """The folder that `train` writes, in float32, as its test answers are; on a GPU where there is one."""
 
     def __init__(self, folder, threads):
-        from nolabels import models
+        from nolabels.core import models
 
         about = facts(folder)
         self.classes, self.multi_label, self.threshold = (

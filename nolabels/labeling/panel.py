@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nolabels.calibration import agreement_weights, log_softmax
-from nolabels.fitting import FIT_TEXTS, Fit, fit, to_probabilities, untouched
-from nolabels.groups import Groups, find_groups
-from nolabels.labels import decide
-from nolabels.stage import UserError
+from nolabels.core.labels import decide
+from nolabels.core.stage import UserError
+from nolabels.labeling.calibration import agreement_weights, log_softmax
+from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, to_probabilities, untouched
+from nolabels.labeling.groups import Groups, find_groups
 
 LEAST_GAIN = 0.01  # of the encoders' agreement: less is within what other texts would show
 

@@ -1,0 +1,91 @@
+"""The sections of the other stages, and `runtime`."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from nolabels.core.params.values import Float, Name, Precision, Section, Share, Text, like
+
+
+class Label(Section):
+    calibration: Literal["prior_matching", "none"]
+    prior: Literal["uniform", "estimated"] | dict[str, Share]
+    weights: Literal["equal", "agreement"]
+    refine: Literal["auto", "always", "never"]
+    temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
+
+    @model_validator(mode="after")
+    def fitting(self):
+        if self.calibration == "none" and self.prior != "uniform":
+            raise ValueError(
+                f"prior must be uniform with calibration: none, which takes none, found {self.prior}"
+            )
+        return self
+
+
+class Select(Section):
+    coverage: Share
+    review: Annotated[int, Field(ge=0)]
+
+
+class Learning(Section):
+    """How a model is fine-tuned: the student, and the assistant. base: its name under fetch.models."""
+
+    base: Name
+    targets: Literal["hard", "soft"]
+    seed: Annotated[int, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[Float, Field(gt=0, lt=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    warmup: Annotated[Float, Field(ge=0, lt=1)]
+    weight_decay: Annotated[Float, Field(ge=0, lt=1)]
+    max_tokens: Annotated[int, Field(ge=8)]
+    precision: Precision
+
+
+class Train(Learning):
+    labels: Literal["teacher", "assistant"]
+
+
+class Assist(Learning):
+    folds: Annotated[int, Field(ge=2)]
+
+
+class Export(Section):
+    precision: Literal["int8", "float32"]
+
+
+class Report(Section):
+    show_texts: bool
+    note: Text | None
+    license: like(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
+    language: (
+        Annotated[
+            list[like(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")], Field(min_length=1)
+        ]
+        | None
+    )
+
+
+class Served(Section):
+    concurrency: Annotated[int, Field(ge=1, le=256)]
+    requests_per_minute: Annotated[int, Field(ge=1)] | None
+    timeout_seconds: Annotated[Float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
+
+
+def without_keys(place):
+    """An address without a user or a password: those would stand in every log."""
+    if "://" in place and "@" in place.split("://")[1].split("/")[0]:
+        raise ValueError("must be an address without user and password, which come from the environment")
+    return place
+
+
+class Runtime(Section):
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
+    threads: Annotated[int, Field(ge=0)]
+    engine: Literal["local", "ray"]
+    store: Annotated[Text, AfterValidator(without_keys)]
+    max_minutes: Annotated[Float, Field(gt=0)] | None
+    endpoint: Served | None = None

@@ -1,0 +1,4 @@
+"""Who learns: training, the ONNX export, the finished model in use.
+
+May import labeling, teachers, data and core.
+"""
