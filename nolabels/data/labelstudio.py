@@ -145,7 +145,7 @@ def read_exports(paths, task):
             told.edited |= edited
             if "data" in item:
                 take_annotations(place, item, told, task)
-            else:  # JSON-MIN: one item an annotation, and none of a skipped one
+            else:  # JSON-MIN: an item for each annotation, a skipped one without a class
                 told.add(checked(place, item.get(CHOICES), task), task, final=False)
     return found
 
