@@ -309,8 +309,8 @@ def difference(name):
     encoder = {
         "kind": "similarity",
         "max_tokens": 256,
-        "long_text": "cut",
-        "overlap": None,
+        "long_text": "truncate",
+        "stride": None,
         "precision": "auto",
     }
     return {

@@ -25,19 +25,12 @@ from pydantic import ValidationError
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.setup.presets import FOLDER, git, merged
-from nolabels.teachers.store import canonical, facts_of, is_part, open_folder, place, spelled
-
-WAY = (
-    "kind",
-    "max_tokens",
-    "long_text",
-    "overlap",
-)  # of asking: what decides an answer and stands in params files
+from nolabels.teachers.store import canonical, facts_of, is_part, open_folder, place, spelled, way_of
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of the store. way: values of WAY as JSON; size: in bytes."""
+    """One file of the store. way: way_of as JSON; size: in bytes."""
 
     name: str
     way: str
@@ -50,7 +43,7 @@ class Part:
 def parts_of(folder):
     """The Parts of a teacher's folder; a file that is no table is left to `score`, which notices."""
     asker = facts_of(folder).get("asker", {})
-    way = canonical([asker.get(key) for key in WAY])
+    way = canonical(way_of(asker))
     for name, content in folder.read([name for name in folder.names() if is_part(name)]):
         try:
             meta = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
@@ -76,7 +69,7 @@ def asked_for(text, preset=None):
         found = {}
         for score in teachers_of(values["score"]):
             templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
-            pairs = found.setdefault(canonical([score.get(key) for key in WAY]), set())
+            pairs = found.setdefault(canonical(way_of(score)), set())
             pairs.update((template, word) for template in templates for word in words)
     except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error).splitlines()[0]) from error

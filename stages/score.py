@@ -19,7 +19,7 @@ from nolabels.core.stage import UserError, arguments, progress, run, say
 from nolabels.core.tables import fixed, read_table, scores_schema, table_writer
 from nolabels.data.texts import answer_key
 from nolabels.teachers import engines, kinds
-from nolabels.teachers.store import AnswerStore, distinct, parts, place, spelled
+from nolabels.teachers.store import AnswerStore, distinct, parts, place, spelled, way_of
 
 PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
 CHUNK_TEXTS = 16_384  # texts to a row group of the out
@@ -155,13 +155,10 @@ def score_texts(args, values):
     spelling = [spelled(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
     asker = {
-        "kind": score.kind,
+        **way_of(score.model_dump(include={"kind", "max_tokens", "long_text", "stride"})),
         "revision": kinds.REVISION[score.kind],
         "teacher": sha256,
         "precision": precision,
-        "max_tokens": score.max_tokens,
-        "long_text": score.long_text,
-        "overlap": score.overlap,
     }
     descriptions = values.task.descriptions
     if any(template.described for template in score.templates):

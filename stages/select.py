@@ -47,7 +47,7 @@ def main(argv=None):
     margin = margins(probabilities, task)
     answers = from_column(labeled["labels"], names)
     train = is_in_split(pool, "train")
-    learn = surest(answers, margin, train, select.coverage) | is_in_split(pool, "valid")
+    learn = surest(answers, margin, train, select.keep_fraction) | is_in_split(pool, "valid")
     person = np.zeros(len(pool), bool)
     corrected = pc.index_in(pa.array(list(corrections), pa.string()), value_set=pool["id"]).to_pylist()
     for row, given in zip(corrected, corrections.values(), strict=True):

@@ -49,8 +49,8 @@ def keep(template, words, texts=("a", "b"), **asker):
             "kind": "likelihood",
             "teacher": "f" * 64,
             "max_tokens": 256,
-            "long_text": "cut",
-            "overlap": None,
+            "long_text": "truncate",
+            "stride": None,
             "precision": "float32",
         }
         | asker,
@@ -167,7 +167,7 @@ def test_what_one_teacher_was_asked_when_there_could_be_no_other_is_kept(history
     other = {"plain": "{text} In a word: {class}"}
     Path("presets").mkdir()
     Path("params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    over = {"score": {"templates": [other], "max_tokens": 64, "overlap": None}}
+    over = {"score": {"templates": [other], "max_tokens": 64, "stride": None}}
     Path("presets/other.yaml").write_text(yaml.safe_dump(over), encoding="utf-8")
     git("add", "-A")
     git("commit", "-qm", "One teacher")

@@ -170,7 +170,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
 
 
-def teacher(tmp_path, url, *, max_tokens=64, overlap=None, name="tiny", **served):
+def teacher(tmp_path, url, *, max_tokens=64, stride=None, name="tiny", **served):
     content = json.dumps({"endpoint": url, "model": name})
     (tmp_path / "endpoint.json").write_text(content, encoding="utf-8")
     usual = {
@@ -180,7 +180,7 @@ def teacher(tmp_path, url, *, max_tokens=64, overlap=None, name="tiny", **served
         "retries": 3,
         "key_env": None,
     }
-    return Endpoint(tmp_path, served=Served(**usual | served), reading=Reading(max_tokens, overlap))
+    return Endpoint(tmp_path, served=Served(**usual | served), reading=Reading(max_tokens, stride))
 
 
 def likelihood(model, reading):
@@ -188,15 +188,15 @@ def likelihood(model, reading):
 
 
 @pytest.mark.parametrize("style", ["echo", "llama-server"])
-@pytest.mark.parametrize("overlap", [None, 4])
-def test_scores_are_those_of_the_likelihood_teacher(tmp_path, model, style, overlap):
-    texts = [*TEXTS, "The old town. " * 12] if overlap else TEXTS
+@pytest.mark.parametrize("stride", [None, 4])
+def test_scores_are_those_of_the_likelihood_teacher(tmp_path, model, style, stride):
+    texts = [*TEXTS, "The old town. " * 12] if stride else TEXTS
     with serving(model, style) as served:
-        asked = teacher(tmp_path, served.url, max_tokens=24, overlap=overlap).ask(texts, TEMPLATES, WORDS)
-    expected = likelihood(model, Reading(24, overlap)).ask(texts, TEMPLATES, WORDS)
+        asked = teacher(tmp_path, served.url, max_tokens=24, stride=stride).ask(texts, TEMPLATES, WORDS)
+    expected = likelihood(model, Reading(24, stride)).ask(texts, TEMPLATES, WORDS)
     assert np.abs(asked.scores - expected.scores).max() < 1e-3
     assert asked.tokens[:4].tolist() == expected.tokens[:4].tolist()
-    assert asked.cut.tolist() == expected.cut.tolist() and asked.cut.any() == (overlap is not None)
+    assert asked.cut.tolist() == expected.cut.tolist() and asked.cut.any() == (stride is not None)
     assert served.most > 1  # asked several at a time
 
 

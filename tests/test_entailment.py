@@ -18,8 +18,8 @@ TEXTS = [text for _, text in tiny.sentences(6)] + ["No.", "A lovely, lovely film
 LONG = "The old town walks through a story of people who talk about their lives. " * 12
 
 
-def load(folder, max_tokens=256, overlap=None, precision="float32"):
-    return Entailment(folder, device="cpu", precision=precision, reading=Reading(max_tokens, overlap))
+def load(folder, max_tokens=256, stride=None, precision="float32"):
+    return Entailment(folder, device="cpu", precision=precision, reading=Reading(max_tokens, stride))
 
 
 def hypothesis(template):
@@ -129,5 +129,5 @@ def test_long_text_is_cut_or_read_in_parts(tmp_path):
     mean = cut.ask(pieces, template, WORDS[:2]).scores.mean(0)
     assert np.allclose(whole.scores[1], mean, atol=1e-4)
     assert whole.tokens[1, 0] == len(spans) and whole.cut[:, 0].tolist()[1:] == [True, False]
-    with pytest.raises(UserError, match="max_tokens: must be less with long_text: parts, found 95"):
+    with pytest.raises(UserError, match="max_tokens: must be less with long_text: chunk, found 95"):
         load(folder, 95, 5).ask([LONG], template, WORDS[:2])

@@ -20,8 +20,8 @@ WORDS = ["negative", "positive", "a story of people", "a story of an old town"]
 TEXTS = [text for _, text in tiny.sentences(5)] + ["", "A lovely film. " * 8]
 
 
-def load(folder, precision="float32", max_tokens=100, overlap=None):
-    return Likelihood(folder, device="cpu", precision=precision, reading=Reading(max_tokens, overlap))
+def load(folder, precision="float32", max_tokens=100, stride=None):
+    return Likelihood(folder, device="cpu", precision=precision, reading=Reading(max_tokens, stride))
 
 
 def reference(folder, texts, templates, words):
@@ -101,7 +101,7 @@ def test_a_text_too_long_for_the_model_is_one_line(tmp_path):
         UserError, match=r"score.max_tokens: must be at most \d+ for this model, which holds 128"
     ):
         teacher.ask(["a story of people " * 100], PLAIN, WORDS)
-    parts = load(tiny.causal_family(tmp_path, "gpt2", n_positions=128), max_tokens=40, overlap=10)
+    parts = load(tiny.causal_family(tmp_path, "gpt2", n_positions=128), max_tokens=40, stride=10)
     assert np.isfinite(parts.ask(["a story of people " * 100], PLAIN, WORDS).scores).all()
 
 

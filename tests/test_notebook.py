@@ -43,7 +43,11 @@ def test_the_recipe_is_the_notebook_s():
     """Also what the preset leaves to the default: another default must not change this run."""
     sample, label, train = PRESET["sample"], PRESET["label"], PRESET["train"]
     assert (sample["pool"], sample["seed"], sample["near_duplicates"]) == (1000, 42, "keep")
-    assert (label["calibration"], label["temperature"], PRESET["select"]["coverage"]) == ("none", 1.0, 1.0)
+    assert (label["calibration"], label["temperature"], PRESET["select"]["keep_fraction"]) == (
+        "none",
+        1.0,
+        1.0,
+    )
     assert train == {
         "labels": "teacher",
         "base": "base",

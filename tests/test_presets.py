@@ -107,7 +107,7 @@ def test_each_key_has_a_comment():
             key = r" {4}(\w+):" if section == "score" else r" {2}(\w+):"
         elif section == "score" and line.strip().rstrip(":") in TEACHERS[1:]:
             section = None  # those of the first are explained
-        elif section in sections and (found := re.match(key, line)) and found[1] != "overlap":
+        elif section in sections and (found := re.match(key, line)) and found[1] != "stride":
             assert before.lstrip().startswith("#"), f"{section}.{found[1]}"
         before = line
 
@@ -265,8 +265,8 @@ score:
     templates:
       - class_text: "{class}"
     max_tokens: 64
-    long_text: cut
-    overlap: null
+    long_text: truncate
+    stride: null
     precision: auto
 """
 

@@ -142,7 +142,7 @@ def test_a_teacher_more_asks_that_one_and_one_less_asks_none(project, index):
         params["fetch"]["models"]["encoder"] = index["tiny_base_two"]
         params["score"]["encoder"] = {
             **{"kind": "similarity", "templates": [{"class_text": "It is {class}."}]},
-            **{"max_tokens": 64, "long_text": "cut", "overlap": None, "precision": "float32"},
+            **{"max_tokens": 64, "long_text": "truncate", "stride": None, "precision": "float32"},
         }
     # a folder of this name is there, since the shipped params.yaml has such a model
     asked = [f"score@encoder-{part}" for part in ("dev", "pool", "test")]

@@ -19,8 +19,8 @@ TEXTS = [text for _, text in tiny.sentences(5)] + ["", "No."]
 NAMED = Template(class_text="{class}")
 
 
-def load(folder, max_tokens=64, overlap=None, **descriptions):
-    reading = Reading(max_tokens, overlap)
+def load(folder, max_tokens=64, stride=None, **descriptions):
+    reading = Reading(max_tokens, stride)
     return Similarity(folder, device="cpu", precision="float32", reading=reading, descriptions=descriptions)
 
 

@@ -225,7 +225,7 @@ def test_each_task_has_a_template_for_each_kind_of_teacher(name):
     assert set(item.templates) == {"likelihood", "entailment", "similarity"}
     for kind, templates in item.templates.items():
         given = [template.model_dump(exclude_none=True) for template in templates]
-        params.Score.model_validate(shipped | {"overlap": None, "kind": kind, "templates": given})
+        params.Score.model_validate(shipped | {"stride": None, "kind": kind, "templates": given})
     assert all(one.description for one in item.classes)
 
 

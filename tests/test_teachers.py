@@ -49,9 +49,9 @@ def load(values):
         ({"kind": "sentiment"}, "score.teacher.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'sentiment'"),
         ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}]}, "score.teacher.kind: must be endpoint where fetch.models.teacher is an endpoint, and there alone, found endpoint"),
         ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}], "precision": "float32"}, "precision must be auto for an endpoint"),
-        ({"long_text": "parts"}, "overlap must be a number with long_text: parts"),
-        ({"overlap": 4}, "and null with long_text: cut, found 4 with cut"),
-        ({"long_text": "parts", "overlap": 256}, "overlap must be less than max_tokens 256, found 256"),
+        ({"long_text": "chunk"}, "stride must be a number with long_text: chunk"),
+        ({"stride": 4}, "and null with long_text: truncate, found 4 with truncate"),
+        ({"long_text": "chunk", "stride": 256}, "stride must be less than max_tokens 256, found 256"),
     ],
 )  # fmt: skip
 def test_a_template_of_another_kind_is_one_line(values, change, message):
@@ -84,12 +84,12 @@ def test_windows_cover_everything():
     assert windows(21, 20, 5) == [(0, 20), (15, 21)]
     assert windows(50, 20, 0) == [(0, 20), (20, 40), (40, 50)]
     for count in range(1, 60):
-        for overlap in range(7):
-            found = windows(count, 7, overlap)
+        for stride in range(7):
+            found = windows(count, 7, stride)
             assert sorted({place for start, end in found for place in range(start, end)}) == list(
                 range(count)
             )
-            assert all(left[1] - right[0] == overlap for left, right in itertools.pairwise(found))
+            assert all(left[1] - right[0] == stride for left, right in itertools.pairwise(found))
 
 
 def test_a_tokenizer_without_places_is_asked_word_by_word():
@@ -138,14 +138,14 @@ def run(teacher):
         ("likelihood", {"plain": "{text} It is {class}"}, lambda folder: tiny.causal_family(folder, "mamba")),
     ],
 )
-@pytest.mark.parametrize("long_text", ["cut", "parts"])
+@pytest.mark.parametrize("long_text", ["truncate", "chunk"])
 def test_every_kind_goes_through_the_stages(values, kind, template, make, long_text, tmp_path):
     for item in values["task"]["classes"]:
         item["description"] = f"about {item['name']} things"
     values["score"]["teacher"].update(
         kind=kind, templates=[template], max_tokens=40, precision="float32", long_text=long_text
     )
-    values["score"]["teacher"]["overlap"] = 8 if long_text == "parts" else None
+    values["score"]["teacher"]["stride"] = 8 if long_text == "chunk" else None
     load(values)
     make(tmp_path / "teacher")
     tables()
@@ -162,20 +162,20 @@ def test_every_kind_goes_through_the_stages(values, kind, template, make, long_t
 def two(values, tmp_path):
     """A language model that gives two templates and a sentence encoder that reads long texts in parts, asked."""
     values["fetch"]["models"]["encoder"] = {"own": "encoder"}
-    common = {"max_tokens": 40, "precision": "float32", "overlap": None}
+    common = {"max_tokens": 40, "precision": "float32", "stride": None}
     values["score"] = {
         "teacher": common
         | {
             "kind": "likelihood",
             "templates": [{"plain": "{text} It is {class}"}, {"plain": "{text} So {class}"}],
-            "long_text": "cut",
+            "long_text": "truncate",
         },
         "encoder": common
         | {
             "kind": "similarity",
             "templates": [{"class_text": "{class}"}, {"class_text": "It is {class}."}],
-            "long_text": "parts",
-            "overlap": 8,
+            "long_text": "chunk",
+            "stride": 8,
         },
     }
     load(values)

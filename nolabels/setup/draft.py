@@ -52,7 +52,13 @@ def similarity_lines(classes, about):
     templates = [asked, *([DESCRIPTION] if described else [])]
     lines = ["    kind: similarity", "    templates:"]
     lines += [f"      - class_text: {quoted(template)}" for template in templates]
-    return [*lines, "    max_tokens: 256", "    long_text: cut", "    overlap: null", "    precision: auto"]
+    return [
+        *lines,
+        "    max_tokens: 256",
+        "    long_text: truncate",
+        "    stride: null",
+        "    precision: auto",
+    ]
 
 
 def preset_text(name, classes, about, sample, max_tokens, told):

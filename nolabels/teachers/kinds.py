@@ -39,12 +39,12 @@ class Answers:
 class Reading:
     """How much of a text a teacher reads.
 
-    max_tokens: tokens of a text in one reading; overlap: None, a longer text is cut at its end; else
-    it is read in parts of max_tokens, each beginning `overlap` tokens before the end of the last.
+    max_tokens: tokens of a text in one reading; stride: None, a longer text is cut at its end; else
+    it is read in parts of max_tokens, each beginning `stride` tokens before the end of the last.
     """
 
     max_tokens: int
-    overlap: int | None
+    stride: int | None
 
 
 class Teacher:
@@ -62,15 +62,15 @@ class Teacher:
         where a template, a class or a part does not fit the model.
         """
         texts = [self.clean(text) for text in texts]
-        limit, overlap = self.reading.max_tokens, self.reading.overlap
+        limit, stride = self.reading.max_tokens, self.reading.stride
         spans = self.spans(texts)
         counts = np.array([len(span) for span in spans], np.int32)
-        if overlap is None:
+        if stride is None:
             pieces = [beginning(text, span, limit) for text, span in zip(texts, spans, strict=True)]
             first, read = np.arange(len(texts)), np.minimum(counts, limit)
         else:
             split = [
-                [text[span[start][0] : span[end - 1][1]] for start, end in windows(len(span), limit, overlap)]
+                [text[span[start][0] : span[end - 1][1]] for start, end in windows(len(span), limit, stride)]
                 if len(span) > limit
                 else [text]
                 for text, span in zip(texts, spans, strict=True)
@@ -78,10 +78,10 @@ class Teacher:
             pieces = [piece for parts in split for piece in parts]
             first, read = np.cumsum([0, *map(len, split)])[:-1], counts
         scores, against, cut, *embedded = self.score(pieces, templates, words)
-        if overlap is not None:
+        if stride is not None:
             if cut is not None and cut.any():
                 raise UserError(
-                    f"params.yaml: score.max_tokens: must be less with long_text: parts, found {limit}: "
+                    f"params.yaml: score.max_tokens: must be less with long_text: chunk, found {limit}: "
                     "the model does not hold a part of that size beside the question"
                 )
             sizes = np.diff(np.append(first, len(pieces)))[:, None, None].astype(np.float32)
@@ -93,7 +93,7 @@ class Teacher:
             scores.astype(np.float32, copy=False),
             None if against is None else against.astype(np.float32, copy=False),
             np.repeat(read.astype(np.int32)[:, None], len(templates), 1),
-            long if cut is None or overlap is not None else long | cut,
+            long if cut is None or stride is not None else long | cut,
             embedded[0].astype(np.float16) if embedded else None,
         )
 
@@ -134,10 +134,10 @@ def beginning(text, span, limit):
     return text if len(span) <= limit else text[: span[limit - 1][1]]
 
 
-def windows(count, size, overlap):
+def windows(count, size, stride):
     """Parts (start, end) that cover `count` tokens, each `size` long but the last, overlapping."""
-    step = size - overlap
-    return [(start, min(start + size, count)) for start in range(0, max(count - overlap, 1), step)]
+    step = size - stride
+    return [(start, min(start + size, count)) for start in range(0, max(count - stride, 1), step)]
 
 
 def load(score, folder, *, device, precision, served, descriptions):
@@ -146,7 +146,7 @@ def load(score, folder, *, device, precision, served, descriptions):
     served: params.Served (how a served teacher is asked) or None; descriptions: {class words:
     description}. Raises UserError where the model is not of the stated kind.
     """
-    reading = Reading(score.max_tokens, score.overlap if score.long_text == "parts" else None)
+    reading = Reading(score.max_tokens, score.stride if score.long_text == "chunk" else None)
     if score.kind == "endpoint":
         from nolabels.teachers.endpoint import Endpoint
 

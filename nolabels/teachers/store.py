@@ -335,6 +335,21 @@ def canonical(value):
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+def way_of(score):
+    """How a teacher is asked, in the words that the store has always used for it.
+
+    score: mapping with the keys of a teacher in params.yaml, in this or an earlier spelling (parts and overlap for
+    chunk and stride): answers that were given before the keys were renamed are still known.
+    """
+    long_text = score.get("long_text")
+    return {
+        "kind": score.get("kind"),
+        "max_tokens": score.get("max_tokens"),
+        "long_text": {"truncate": "cut", "chunk": "parts"}.get(long_text, long_text),
+        "overlap": score["stride"] if "stride" in score else score.get("overlap"),
+    }
+
+
 def spelled(template):
     """A params.Template as the store knows it: what is asked, whatever its place in the list."""
     return canonical(template.model_dump(exclude_none=True))

@@ -24,7 +24,7 @@ class Label(Section):
 
 
 class Select(Section):
-    coverage: Share
+    keep_fraction: Share
     review: Annotated[int, Field(ge=0)]
 
 

@@ -58,8 +58,8 @@ class Score(Section):
     kind: Kind
     templates: Annotated[list[Template], Field(min_length=1)]
     max_tokens: Annotated[int, Field(ge=8)]
-    long_text: Literal["cut", "parts"]
-    overlap: Annotated[int, Field(ge=0)] | None
+    long_text: Literal["truncate", "chunk"]
+    stride: Annotated[int, Field(ge=0)] | None
     precision: Precision
 
     @model_validator(mode="after")
@@ -88,13 +88,13 @@ class Score(Section):
 
     @model_validator(mode="after")
     def long_texts(self):
-        if (self.overlap is not None) != (self.long_text == "parts"):
+        if (self.stride is not None) != (self.long_text == "chunk"):
             raise ValueError(
-                "overlap must be a number with long_text: parts and null with long_text: cut, "
-                f"found {self.overlap} with {self.long_text}"
+                "stride must be a number with long_text: chunk and null with long_text: truncate, "
+                f"found {self.stride} with {self.long_text}"
             )
-        if self.overlap is not None and self.overlap >= self.max_tokens:
-            raise ValueError(f"overlap must be less than max_tokens {self.max_tokens}, found {self.overlap}")
+        if self.stride is not None and self.stride >= self.max_tokens:
+            raise ValueError(f"stride must be less than max_tokens {self.max_tokens}, found {self.stride}")
         return self
 
     @model_validator(mode="after")
