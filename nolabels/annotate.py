@@ -19,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from nolabels.core import params
@@ -28,7 +29,7 @@ from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import about, matrix, read_table
 from nolabels.data.annotations import read_answers, read_ids
 from nolabels.data.answer_files import with_answers, write_files
-from nolabels.data.labelstudio import configuration, prediction, read_exports, to_task
+from nolabels.data.labelstudio import Given, configuration, prediction, read_exports, to_task
 
 DATA = Path("data")
 # the file that answers to each part belong into
@@ -46,12 +47,12 @@ LEFT = {
 }
 
 
-def read_texts():
+def read_texts() -> dict[str, pa.Table]:
     """{part: table of id and text} of pool, dev and test."""
     return {part: read_table(DATA / f"{part}.parquet", ["id", "text"]) for part in FILES}
 
 
-def pool_tasks(pool, task, answered, count):
+def pool_tasks(pool: pa.Table, task: params.Task, answered: pa.Array, count: int) -> list[dict]:
     """Tasks of the pool texts on which the teacher is least sure, that one first, with its answers.
 
     pool: table of id and text; answered: ids that a person has answered. Raises UserError where the teacher's labels
@@ -62,15 +63,15 @@ def pool_tasks(pool, task, answered, count):
     if not labeled["id"].equals(pool["id"]):
         raise UserError(f"{path}: must hold the texts of {DATA / 'pool.parquet'}; run dvc repro")
     if about(labeled)["classes"] != task.labels:
-        found = ", ".join(about(labeled)["classes"])
-        raise UserError(f"{path}: must be of {', '.join(task.labels)}, found {found}; run dvc repro")
+        others = ", ".join(about(labeled)["classes"])
+        raise UserError(f"{path}: must be of {', '.join(task.labels)}, found {others}; run dvc repro")
     order = np.argsort(margins(matrix(labeled["probabilities"]), task), kind="stable")
     known = pc.is_in(pool["id"], value_set=answered).to_numpy(zero_copy_only=False)
     chosen = order[~known[order]][:count]
     version = f"teacher-{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
-    said = labeled.select(["labels", "confidence"]).take(chosen).to_pylist()
+    teacher = labeled.select(["labels", "confidence"]).take(chosen).to_pylist()
     tasks = []
-    for row, answer in zip(pool.take(chosen).to_pylist(), said, strict=True):
+    for row, answer in zip(pool.take(chosen).to_pylist(), teacher, strict=True):
         score = round(answer["confidence"], 4)
         tasks.append(
             to_task(row["id"], row["text"], "pool")
@@ -79,10 +80,8 @@ def pool_tasks(pool, task, answered, count):
     return tasks
 
 
-def export(folder, count, values):
+def export(folder: Path, count: int | None, values: params.Params) -> None:
     """Writes configuration and tasks; count: texts of each part, or None for select.review."""
-    import pyarrow as pa
-
     count = values.select.review if count is None else count
     texts = read_texts()
     contents = {"labeling_config.xml": configuration(values.task)}
@@ -103,37 +102,39 @@ def export(folder, count, values):
     say(f"{folder / 'labeling_config.xml'}: the project's labeling setup (Code)")
 
 
-def sort_out(found, texts):
+def sort_out(
+    exported: dict[str, Given], texts: dict[str, dict[str, str]]
+) -> tuple[dict[str, dict[str, tuple]], dict[str, list[str]]]:
     """What an export holds, by what is done with it.
 
-    found: {id: labelstudio.Given}; texts: {part: {id: text}}. Returns {part: {id: tuple of class names}} and {reason
+    exported: by id; texts: {part: {id: text}}. Returns {part: {id: tuple of class names}} and {reason
     of LEFT: list of ids}.
     """
     taken, left = {part: {} for part in FILES}, {reason: [] for reason in LEFT}
-    for given, told in found.items():
+    for given, text in exported.items():
         part = next((name for name, ids in texts.items() if given in ids), None)
-        if not told.answers:
+        if not text.answers:
             reason = next(
-                (name for name in ("several", "empty", "skipped") if getattr(told, name)), "unanswered"
+                (name for name in ("several", "empty", "skipped") if getattr(text, name)), "unanswered"
             )
-        elif told.edited:
+        elif text.edited:
             reason = "edited"
         elif part is None:
             reason = "unknown"
-        elif told.part not in (None, part):
+        elif text.part not in (None, part):
             reason = "moved"
-        elif told.shown and part != "pool":
+        elif text.shown and part != "pool":
             reason = "shown"
-        elif len(told.answers) > 1:
+        elif len(text.answers) > 1:
             reason = "disagree"
         else:
-            (taken[part][given],) = told.answers
+            (taken[part][given],) = text.answers
             continue
         left[reason].append(given)
     return taken, left
 
 
-def compare(path, known, taken, replace):
+def compare(path: Path, known: dict[str, tuple], taken: dict[str, tuple], replace: bool) -> Counter:
     """Counts of what is new, the same and other in an answer file. Raises UserError where some is other.
 
     known, taken: {id: tuple of class names}; replace: whether others are welcome.
@@ -151,15 +152,15 @@ def compare(path, known, taken, replace):
     return counts
 
 
-def take(paths, replace, values):
+def take(paths: list[Path], replace: bool, values: params.Params) -> None:
     """Reads exports and writes what they answer into the three files, into all or none."""
-    found = read_exports(paths, values.task)
+    exported = read_exports(paths, values.task)
     tables = read_texts()
     texts = {
         part: dict(zip(*(table[name].to_pylist() for name in ("id", "text")), strict=True))
         for part, table in tables.items()
     }
-    taken, left = sort_out(found, texts)
+    taken, left = sort_out(exported, texts)
     contents, lines = {}, []
     for part, path in FILES.items():
         elsewhere = {str(file): tables[other]["id"] for other, file in FILES.items() if other != part}
@@ -177,20 +178,24 @@ def take(paths, replace, values):
         if ids:
             say(f"not taken: {len(ids)} {LEFT[reason]} (first: {ids[0]})")
     say(
-        f"{sum(map(len, taken.values()))} of {len(found)} texts answered"
+        f"{sum(map(len, taken.values()))} of {len(exported)} texts answered"
         + ("; next: dvc repro" if contents else "")
     )
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     parser = arguments(__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    told = commands.add_parser("export", help="writes tasks and configuration")
-    told.add_argument("folder", type=Path, metavar="DIR", help="folder to write")
-    told.add_argument("--count", type=int, metavar="N", help="texts of each part, 0 or more (select.review)")
-    told = commands.add_parser("import", help="takes answers")
-    told.add_argument("files", type=Path, nargs="+", metavar="EXPORT.json", help="form JSON or JSON-MIN")
-    told.add_argument("--replace", action="store_true", help="the new answer counts where there is another")
+    command = commands.add_parser("export", help="writes tasks and configuration")
+    command.add_argument("folder", type=Path, metavar="DIR", help="folder to write")
+    command.add_argument(
+        "--count", type=int, metavar="N", help="texts of each part, 0 or more (select.review)"
+    )
+    command = commands.add_parser("import", help="takes answers")
+    command.add_argument("files", type=Path, nargs="+", metavar="EXPORT.json", help="form JSON or JSON-MIN")
+    command.add_argument(
+        "--replace", action="store_true", help="the new answer counts where there is another"
+    )
     args = parser.parse_args(argv)
     if args.command == "export" and args.count is not None and args.count < 0:
         parser.error(f"--count: must be 0 or more, found {args.count}")

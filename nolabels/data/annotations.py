@@ -92,6 +92,6 @@ def write_review(path, rows, columns):
             writer.writerow({**row, "text": harmless(row["text"]), "label": ""})
 
 
-def harmless(text):
+def harmless(text: str) -> str:
     """A text that no spreadsheet runs as a formula: with an apostrophe in front where one would."""
     return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -1,13 +1,14 @@
 """Further answers into the csv files that people answer in, all of these files or none."""
 
 import csv
+from pathlib import Path
 
 from nolabels.data.annotations import harmless
 from nolabels.data.readers import LONGEST_LINE, read_lines
 from nolabels.data.texts import text_id
 
 
-def with_answers(path, answers, texts):
+def with_answers(path: Path, answers: dict[str, str], texts: dict[str, str]) -> list[list[str]]:
     """The rows of an answer file with further answers in it, the header first.
 
     Parameters
@@ -24,25 +25,25 @@ def with_answers(path, answers, texts):
     header, *rows = filter(None, csv.reader((line for _, line in read_lines(path)), strict=True))
     if "id" not in header:  # of the columns the last one of a name counts, as read_rows reads them
         header, rows = ["id", *header], [["", *row] for row in rows]
-    place = {name: number for number, name in enumerate(header)}
+    column = {name: number for number, name in enumerate(header)}
     left = dict(answers)
     for row in rows:
         row += [""] * (len(header) - len(row))
-        text = row[place["text"]] if "text" in place else ""
-        given = row[place["id"]].strip() or text_id(text)
+        text = row[column["text"]] if "text" in column else ""
+        given = row[column["id"]].strip() or text_id(text)
         if given in answers:
-            row[place["label"]] = answers[given]
+            row[column["label"]] = answers[given]
             left.pop(given, None)
     for given, label in left.items():
         row = [""] * len(header)
-        row[place["id"]], row[place["label"]] = given, label
-        if "text" in place:
-            row[place["text"]] = harmless(texts[given])
+        row[column["id"]], row[column["label"]] = given, label
+        if "text" in column:
+            row[column["text"]] = harmless(texts[given])
         rows.append(row)
     return [header, *rows]
 
 
-def write_files(contents):
+def write_files(contents: dict[Path, list[list[str]]]) -> None:
     """Writes csv files, all of them or none. contents: {path: rows of values}."""
     partial = {path: path.with_name(f".{path.name}.partial") for path in contents}
     try:

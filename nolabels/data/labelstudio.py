@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nolabels.core.params import Task
 from nolabels.core.spelling import NONE
 from nolabels.core.stage import UserError
 from nolabels.data.readers import check_unicode, shown
@@ -16,12 +17,12 @@ CHOICES, TEXT = "label", "text"
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def choices_of(task):
+def choices_of(task: Task) -> list[str]:
     """What an annotator may choose from: the labels, and where a text may have several also that it has none."""
     return task.labels + ([NONE] if task.multi_label else [])
 
 
-def configuration(task):
+def configuration(task: Task) -> str:
     """The labeling configuration of a task as XML.
 
     Parameters
@@ -42,21 +43,30 @@ def configuration(task):
     hints = {item.name: item.description for item in task.classes if item.description is not None}
     for name in choices_of(task):
         for value in (name, hints.get(name, "")):
-            if found := NO_XML.search(value):
+            if letter := NO_XML.search(value):
                 raise UserError(
-                    f"params.yaml: task.classes: {name!r} must hold letters of XML alone, found {found[0]!r}"
+                    f"params.yaml: task.classes: {name!r} must hold letters of XML alone, found {letter[0]!r}"
                 )
         ET.SubElement(box, "Choice", value=name, **({"hint": hints[name]} if name in hints else {}))
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
 
 
-def to_task(given, text, part):
-    """A task without a prediction: the text, the project's id of it, and the part that it belongs to."""
+def to_task(given: str, text: str, part: str) -> dict:
+    """A task without a prediction.
+
+    Parameters
+    ----------
+    given : str
+        The project's id of the text.
+    text : str
+    part : str
+        That the text is of: pool, dev or test.
+    """
     return {"data": {TEXT: text, "text_id": given, "part": part}}
 
 
-def prediction(names, score, version):
+def prediction(names: list[str], score: float, version: str) -> dict:
     """What a model says of a text.
 
     Parameters
@@ -94,7 +104,7 @@ class Given:
     shown: bool = False
     edited: bool = False
 
-    def add(self, names, task, *, final):
+    def add(self, names: list[str], task: Task, *, final: bool) -> None:
         """Takes the choices of one annotation; names: list of str."""
         if not names:
             self.empty += 1
@@ -109,12 +119,12 @@ class Given:
                 self.final.append(answer)
 
     @property
-    def answers(self):
+    def answers(self) -> set[tuple]:
         """The different answers: of those marked as ground truth, where any is."""
         return set(self.final or self.chosen)
 
 
-def read_exports(paths, task):
+def read_exports(paths: list[Path], task: Task) -> dict[str, Given]:
     """What exports of Label Studio hold, text by text.
 
     Parameters
@@ -133,24 +143,24 @@ def read_exports(paths, task):
     UserError
         With the file and the task, where it is no such export or a choice is no label of the task.
     """
-    found = {}
+    texts: dict[str, Given] = {}
     for path in paths:
         for number, item in enumerate(read_list(path), 1):
-            place = f"{path}: task {number}"
+            where = f"{path}: task {number}"
             data = item.get("data", item) if isinstance(item, dict) else None
             if not isinstance(data, dict):
-                raise UserError(f"{place}: must be an object with data, found {shown(json.dumps(item))}")
-            given, edited = id_of(place, data)
-            told = found.setdefault(given, Given(part=data.get("part")))
-            told.edited |= edited
+                raise UserError(f"{where}: must be an object with data, found {shown(json.dumps(item))}")
+            given, edited = id_of(where, data)
+            one = texts.setdefault(given, Given(part=data.get("part")))
+            one.edited |= edited
             if "data" in item:
-                take_annotations(place, item, told, task)
+                take_annotations(where, item, one, task)
             else:  # JSON-MIN: an item for each annotation, a skipped one without a class
-                told.add(checked(place, item.get(CHOICES), task), task, final=False)
-    return found
+                one.add(checked(where, item.get(CHOICES), task), task, final=False)
+    return texts
 
 
-def read_list(path):
+def read_list(path: Path) -> list:
     """The list of a JSON file. Raises UserError with the line where it is none."""
     path = Path(path)
     try:
@@ -167,42 +177,42 @@ def read_list(path):
     return items
 
 
-def id_of(place, data):
+def id_of(where: str, data: dict) -> tuple[str, bool]:
     """The project's id of a task's text, and whether the text is another one than the id says."""
     text, given = data.get(TEXT), data.get("text_id")
     for name, value in ((TEXT, text), ("text_id", given)):
         if value is not None and not isinstance(value, str):
-            raise UserError(f"{place}: {name} must be text, found {shown(json.dumps(value))}")
-        check_unicode(place, 1, name, value or "")
+            raise UserError(f"{where}: {name} must be text, found {shown(json.dumps(value))}")
+        check_unicode(where, 1, name, value or "")
     if given is None and text is None:
-        raise UserError(f"{place}: must hold text_id or text, found {shown(', '.join(map(str, data)))}")
+        raise UserError(f"{where}: must hold text_id or text, found {shown(', '.join(map(str, data)))}")
     if given is None:
         return text_id(text), False
     return given, text is not None and text_id(text) != given
 
 
-def take_annotations(place, item, told, task):
+def take_annotations(where: str, item: dict, text: Given, task: Task) -> None:
     """Adds the annotations of a task of the form JSON to what is known of its text."""
     annotations = item.get("annotations", [])
     if not isinstance(annotations, list) or not all(isinstance(each, dict) for each in annotations):
-        raise UserError(f"{place}: annotations must be a list of objects")
-    told.shown |= bool(item.get("predictions"))
+        raise UserError(f"{where}: annotations must be a list of objects")
+    text.shown |= bool(item.get("predictions"))
     for each in annotations:
-        told.shown |= bool(each.get("prediction")) or each.get("parent_prediction") is not None
+        text.shown |= bool(each.get("prediction")) or each.get("parent_prediction") is not None
         if each.get("was_cancelled"):
-            told.skipped += 1
+            text.skipped += 1
             continue
         result = each.get("result") or []
-        if not isinstance(result, list) or not all(isinstance(one, dict) for one in result):
-            raise UserError(f"{place}: result must be a list of objects")
+        if not isinstance(result, list) or not all(isinstance(part, dict) for part in result):
+            raise UserError(f"{where}: result must be a list of objects")
         names = []
-        for one in result:
-            if one.get("type") == "choices" and one.get("from_name") == CHOICES:
-                names += checked(place, one.get("value"), task)
-        told.add(names, task, final=bool(each.get("ground_truth")))
+        for part in result:
+            if part.get("type") == "choices" and part.get("from_name") == CHOICES:
+                names += checked(where, part.get("value"), task)
+        text.add(names, task, final=bool(each.get("ground_truth")))
 
 
-def checked(place, value, task):
+def checked(where: str, value: object, task: Task) -> list[str]:
     """The choices of a value, each once: "a" or {"choices": ["a", "b"]}. Raises UserError where one is no label."""
     names = value.get("choices") if isinstance(value, dict) else value
     names = [] if names is None else [names] if isinstance(names, str) else names
@@ -210,6 +220,6 @@ def checked(place, value, task):
     for name in names if isinstance(names, list) else [names]:
         if name not in allowed:
             raise UserError(
-                f"{place}: {CHOICES} must be one of {', '.join(allowed)}, found {shown(json.dumps(name))}"
+                f"{where}: {CHOICES} must be one of {', '.join(allowed)}, found {shown(json.dumps(name))}"
             )
     return list(dict.fromkeys(names))
