@@ -60,7 +60,7 @@ class LabelStudio:
 
     def wait(self):
         """Until it answers; its first start makes the database, which takes a minute or more."""
-        end = time.monotonic() + 400
+        end = time.monotonic() + 900
         while True:
             try:
                 requests.get(f"{self.url}/api/version", timeout=5).raise_for_status()
