@@ -43,7 +43,7 @@ class Texts:
     @classmethod
     def read(cls, texts, model):
         texts = list({text_id(text): text for text in texts if text.strip()}.values())
-        return cls(texts, model.probabilities(texts))
+        return cls(texts, model.predict_proba(texts))
 
     def take(self, rows):
         return Texts([self.texts[row] for row in rows], self.probabilities[rows])

@@ -68,7 +68,7 @@ def count_all(sources: list[tuple], column: str, profile: dict, model: "Model") 
                 seen.add(given)
                 texts.append(text)
         if texts:
-            for signal, own in counts_of(profile, model, texts, model.probabilities(texts)).items():
+            for signal, own in counts_of(profile, model, texts, model.predict_proba(texts)).items():
                 counts[signal].update(own)
     return counts, kinds, trouble.count
 

@@ -60,13 +60,14 @@ def answer(args, part, model, known):
     table, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
     texts = table["text"].to_pylist()
     started = time.perf_counter()
-    probabilities = model.probabilities(texts)
+    probabilities = model.predict_proba(texts)
     seconds = time.perf_counter() - started
-    labels = [labels_of(row, model.classes, model.threshold) for row in probabilities.tolist()]
+    classes = model.classes_.tolist()
+    labels = [labels_of(row, classes, model.threshold) for row in probabilities.tolist()]
     column = pa.array(labels, pa.list_(pa.string()))
     known = known | {"parameters": about(before)["model"]["parameters"]}
     path = getattr(args, f"onnx_{part}")
-    write_predictions(path, table["id"], probabilities, column, model.classes, model=known)
+    write_predictions(path, table["id"], probabilities, column, classes, model=known)
     same = [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
     return texts, probabilities, same, seconds
 

@@ -34,7 +34,7 @@ def ship(folder, texts=KNOWN, **config):
     export.write_model(folder / "student", folder / "onnx", "float32")
     model = Model(folder / "onnx", 1)
     tables.write_json(
-        folder / "onnx/profile.json", profile.profile_of(model, texts, model.probabilities(texts))
+        folder / "onnx/profile.json", profile.profile_of(model, texts, model.predict_proba(texts))
     )
     return folder / "onnx"
 
@@ -96,10 +96,10 @@ def test_one_signal_alone(shipped, tmp_path, capsys):
 
 def test_a_shift_of_the_labels_is_seen(shipped, tmp_path, capsys):
     model = Model(shipped, 1)
-    labels = model.probabilities(NEW).argmax(1)
+    labels = model.predict_proba(NEW).argmax(1)
     kept = [text for text, label in zip(NEW, labels, strict=True) if label == np.bincount(labels).argmin()]
     kept = (kept + [text for text in NEW if text not in kept])[: 2 * len(kept)]
-    known = Counter(profile.label_sets(model, model.probabilities(KNOWN)))
+    known = Counter(profile.label_sets(model, model.predict_proba(KNOWN)))
     code, lines = run(shipped, tmp_path / "new.jsonl", kept, capsys=capsys)
     row = next(line for line in lines if line.startswith("labels"))
     moved = abs(known[min(known, key=known.get)] / 600 - 0.5)
@@ -197,7 +197,7 @@ def test_a_profile_holds_no_text_and_no_number_of_few_texts(shipped):
     content = (shipped / "profile.json").read_text(encoding="utf-8")
     assert set(re.findall("[A-Za-z]+", content)) == {
         "texts", "labels", "rest", "confidence", "length", "vocabulary", "edges", "counts", "buckets",
-        *model.classes,
+        *model.classes_,
     }  # fmt: skip
     known = json.loads(content)
     for signal in ("confidence", "length", "vocabulary"):
@@ -213,7 +213,7 @@ def test_a_profile_holds_no_text_and_no_number_of_few_texts(shipped):
     assert rare
     for times, trace in ((profile.FEWEST - 1, False), (profile.FEWEST, True)):
         texts = KNOWN + [f"Žluťoučký kůň {number}" for number in range(times)]
-        again = profile.profile_of(model, texts, model.probabilities(texts))
+        again = profile.profile_of(model, texts, model.predict_proba(texts))
         assert (
             bool(np.array(again["buckets"])[rare].all())
             == bool(np.array(again["buckets"])[rare].any())
@@ -224,8 +224,8 @@ def test_a_profile_holds_no_text_and_no_number_of_few_texts(shipped):
 def test_a_profile_does_not_depend_on_the_order(shipped):
     model = Model(shipped, 1)
     turned = KNOWN[::-1]
-    again = profile.profile_of(model, turned, model.probabilities(KNOWN)[::-1])
-    assert again == profile.profile_of(model, KNOWN, model.probabilities(KNOWN))
+    again = profile.profile_of(model, turned, model.predict_proba(KNOWN)[::-1])
+    assert again == profile.profile_of(model, KNOWN, model.predict_proba(KNOWN))
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_export_writes_the_profile_of_dev_and_test(tmp_path, monkeypatch, capsys
     written = ["onnx", "onnx_dev.parquet", "onnx_test.parquet", "export.json"]
     export.main(["student", "dev.parquet", "test.parquet", *answers, *written])
     model = Model("onnx", 1)
-    given = np.concatenate([model.probabilities(KNOWN[:200]), model.probabilities(KNOWN[200:])])
+    given = np.concatenate([model.predict_proba(KNOWN[:200]), model.predict_proba(KNOWN[200:])])
     assert json.loads(Path("onnx/profile.json").read_text()) == profile.profile_of(model, KNOWN, given)
     code, lines = run("onnx", tmp_path / "new.jsonl", NEW, capsys=capsys)
     assert code == 0, lines

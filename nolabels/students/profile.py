@@ -102,7 +102,8 @@ def counts_of(
 
 def label_sets(model: "Model", probabilities: np.ndarray) -> list[str]:
     """The labels of each text as one name; probabilities: N x K."""
-    return [join(labels_of(row, model.classes, model.threshold)) for row in probabilities.tolist()]
+    classes = model.classes_.tolist()
+    return [join(labels_of(row, classes, model.threshold)) for row in probabilities.tolist()]
 
 
 @cache
