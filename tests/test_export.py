@@ -265,7 +265,9 @@ def test_an_artifact_of_a_tagged_commit_classifies(project, tmp_path):
         [sys.executable, "-m", "dvc", "artifacts", "get", ".", "student", "-o", str(got / "model")]
     )
     assert result.returncode == 0, result.stdout
-    assert sorted(path.name for path in (got / "model").iterdir()) == ["README.md", *FILES]
+    assert sorted(path.name for path in (got / "model").iterdir()) == sorted(
+        ["README.md", "profile.json", *FILES]
+    )
     found = run_alone(got / "model", entered="A warm film.\nDull.\n")
     assert found.returncode == 0, found.stderr
     assert {line.split("\t")[0] for line in found.stdout.splitlines()} <= {"negative", "positive"}

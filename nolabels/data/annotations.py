@@ -128,7 +128,9 @@ def write_review(path: Path, rows: Iterable[Mapping[str, Any]], columns: Sequenc
         writer = csv.DictWriter(file, [*columns, "label"], lineterminator="\n")
         writer.writeheader()
         for row in rows:
-            text = row["text"]
-            if text[:1] in ("=", "+", "-", "@", "\t", "\r"):
-                text = "'" + text
-            writer.writerow({**row, "text": text, "label": ""})
+            writer.writerow({**row, "text": harmless(row["text"]), "label": ""})
+
+
+def harmless(text: str) -> str:
+    """A text that no spreadsheet runs as a formula: with an apostrophe in front where one would."""
+    return "'" + text if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
