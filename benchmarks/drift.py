@@ -18,7 +18,7 @@ from nolabels.core import params
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import about, read_table, write_json
 from nolabels.data import packages
-from nolabels.data.texts import text_id, zone_place
+from nolabels.data.texts import hash_position, text_id
 from nolabels.reporting.shift import SIGNIFICANCE, compare
 from nolabels.students.profile import SIGNALS, counts_of, profile_of
 
@@ -101,7 +101,7 @@ def measure_all(model, folder, values, splits):
     taken, zones = set(map(text_id, known.texts)), values.sample.zones
     rest = source(dataset, dataset.path.rpartition("/")[2], column)
     rest = [text for text in rest if text_id(text) not in taken]
-    rest = [text for text in rest if zone_place(text_id(text)) < zones.test + zones.dev]
+    rest = [text for text in rest if hash_position(text_id(text)) < zones.test + zones.dev]
     unclear = Texts.read(rest, model)
     for number in range(splits):
         order, other = draw.permutation(len(known)), draw.permutation(len(unclear))

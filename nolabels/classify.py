@@ -23,47 +23,14 @@ from typing import Any, TextIO
 
 from nolabels.core.stage import UserError, arguments, run
 from nolabels.data.lines import STANDARD_INPUT
-from nolabels.data.records import FORMS, form_of, rows_of
+from nolabels.data.records import FORMS, ErrorLog, Row, form_of, windows
 from nolabels.students.student import labels_of, load
 
-WINDOW = 8192  # rows that are read, sorted by length and answered at a time; memory grows with it
 OUT_FORMS = ("jsonl", "csv", "parquet")
-Row = tuple[Path, int, str]  # file, row, text
 Record = tuple[
     list, list[float]
 ]  # file where there are several, row, label, probability; and K probabilities
 Writer = Callable[[Iterable[Record]], None]
-
-
-class ErrorLog:
-    """Prints and counts errors in rows."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def add(self, error: UserError) -> None:
-        """Prints one error on standard error."""
-        self.count += 1
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-
-
-def _windows(sources: Sequence[tuple[Path, str]], column: str, errors: ErrorLog) -> Iterator[list[Row]]:
-    """Yields lists of up to WINDOW rows, without the broken ones. sources: (file, format)."""
-    window = []
-    for path, form in sources:
-        try:
-            for row, text in rows_of(path, form, column):
-                if isinstance(text, UserError):
-                    errors.add(text)
-                    continue
-                window.append((path, row, text))
-                if len(window) == WINDOW:
-                    yield window
-                    window = []
-        except UserError as error:
-            errors.add(error)
-    if window:
-        yield window
 
 
 def _predict(window: Sequence[Row], model: Any, threshold: float | None) -> Iterator[tuple]:
@@ -220,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     about = (several, model.classes_.tolist() if args.all else [], model.multi_label)
     try:
         with _writer_to(args.out, *about) as write, _progress() as show:
-            for window in _windows(sources, args.text, errors):
+            for window in windows(sources, args.text, errors):
                 predicted = zip(window, _predict(window, model, args.threshold), strict=True)
                 write(
                     ((*([str(path)] if several else []), row, label, probability), probabilities)

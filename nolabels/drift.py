@@ -18,9 +18,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nolabels.classify import Trouble, share, windows
+from nolabels.classify import share
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.data.records import FORMS, form_of
+from nolabels.data.records import FORMS, ErrorLog, form_of, windows
 from nolabels.data.texts import text_id
 from nolabels.reporting.shift import SIGNIFICANCE, Shift, compare
 from nolabels.students.profile import BUCKETS, FEWEST, SIGNALS, counts_of
@@ -56,7 +56,7 @@ def count_all(sources: list[tuple], column: str, profile: dict, model: "Model") 
 
     sources: (path, form) of each file; column: of the texts. Every text's id is kept in memory, and no text.
     """
-    trouble, seen = Trouble(), set()
+    trouble, seen = ErrorLog(), set()
     counts, kinds = {signal: Counter() for signal in SIGNALS}, Counter()
     for window in windows(sources, column, trouble):
         texts = []

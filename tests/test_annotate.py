@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nolabels import annotate
-from nolabels.core import params, tables
+from nolabels.core import params, schemas, tables
 from nolabels.core.labels import decide, margins, to_column
 from nolabels.core.stage import UserError
 from nolabels.data.annotations import read_answers
@@ -44,9 +44,9 @@ def make(folder, sizes=SIZES, *, reject=None, multi_label=False, names=("negativ
         found[part] = texts[first : first + size]
         first += size
         columns = {"id": list(map(text_id, found[part])), "text": found[part], "row": list(range(size))}
-        schema = tables.TEXTS
+        schema = schemas.TEXTS
         if part == "pool":
-            columns, schema = columns | {"split": ["train"] * size}, tables.POOL
+            columns, schema = columns | {"split": ["train"] * size}, schemas.POOL
         tables.write_table(folder / f"data/{part}.parquet", pa.table(columns, schema=schema))
     labels = len(task.labels)
     draw = np.random.default_rng(seed)
@@ -61,7 +61,7 @@ def make(folder, sizes=SIZES, *, reject=None, multi_label=False, names=("negativ
         "labels": to_column(decide(given, task), task.labels),
         "confidence": given.max(1),
     }
-    table = pa.table(columns, schema=tables.labeled_schema(labels))
+    table = pa.table(columns, schema=schemas.labeled_schema(labels))
     tables.write_table(folder / "data/labeled.parquet", table, classes=task.labels)
     for path in FILES.values():
         (folder / path).write_text(HEADER, encoding="utf-8")

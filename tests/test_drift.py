@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import drift as benchmark
 from nolabels import drift
-from nolabels.core import params, tables
+from nolabels.core import params, schemas, tables
 from nolabels.data.texts import text_id
 from nolabels.reporting import shift
 from nolabels.students import profile
@@ -281,7 +281,7 @@ def test_export_writes_the_profile_of_dev_and_test(tmp_path, monkeypatch, capsys
     tiny.student(tmp_path / "student")
     for part, texts in (("dev", KNOWN[:200]), ("test", KNOWN[200:600])):
         columns = {"id": list(map(text_id, texts)), "text": texts, "row": list(range(len(texts)))}
-        tables.write_table(f"{part}.parquet", pa.table(columns, schema=tables.TEXTS))
+        tables.write_table(f"{part}.parquet", pa.table(columns, schema=schemas.TEXTS))
         labels = pa.array([["negative"]] * len(texts), pa.list_(pa.string()))
         given = np.tile([[0.9, 0.1]], (len(texts), 1))
         about = {"model": {"parameters": 1000}}

@@ -4,7 +4,8 @@ A file that `readers` reads for the pipeline must be whole. Here a file is someb
 """
 
 import csv
-from collections.abc import Container, Iterable, Iterator
+import sys
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from nolabels.data.lines import check_columns, check_unicode, describe_csv, read
 from nolabels.data.parquet import BATCH_ROWS, open_parquet
 from nolabels.data.readers import json_record
 
+WINDOW = 8192  # rows that are read, sorted by length and answered at a time; memory grows with it
+Row = tuple[Path, int, str]  # file, row, text
 FORMS = ("txt", "csv", "tsv", "jsonl", "parquet")
 LONGEST_VALUE = 1 << 20  # letters in quotes of a csv; a quote that is never closed must not take the rest
 
@@ -174,3 +177,49 @@ def _from_parquet(path: Path, column: str) -> Iterator[tuple[int, str | UserErro
     except (pa.ArrowException, OSError, EOFError) as error:
         message = shown(" ".join(str(error).split()))
         raise UserError(f"{path}: row {row + 1}: not a readable parquet file ({message})") from error
+
+
+class ErrorLog:
+    """Prints and counts errors in rows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, error: UserError) -> None:
+        """Prints one error on standard error."""
+        self.count += 1
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def windows(sources: Sequence[tuple[Path, str]], column: str, errors: ErrorLog) -> Iterator[list[Row]]:
+    """Yields lists of rows, without the broken ones.
+
+    Parameters
+    ----------
+    sources : sequence of (Path, str)
+        Each file with its form, one of FORMS.
+    column : str
+        The column of the texts.
+    errors : ErrorLog
+        Told of each broken row.
+
+    Yields
+    ------
+    list of Row
+        Up to WINDOW rows.
+    """
+    window = []
+    for path, form in sources:
+        try:
+            for row, text in rows_of(path, form, column):
+                if isinstance(text, UserError):
+                    errors.add(text)
+                    continue
+                window.append((path, row, text))
+                if len(window) == WINDOW:
+                    yield window
+                    window = []
+        except UserError as error:
+            errors.add(error)
+    if window:
+        yield window
