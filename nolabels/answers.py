@@ -25,9 +25,10 @@ import yaml
 from pydantic import ValidationError
 
 from nolabels.core import params
+from nolabels.core.git import git
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.setup.merging import merged
-from nolabels.setup.presets import FOLDER, git
+from nolabels.setup.presets import FOLDER
 from nolabels.teachers import store
 
 
