@@ -24,9 +24,9 @@ def colours(page):
     return found | {"currentColor": found["ink"]}
 
 
-def chart(page, start, place, width):
-    """The chart whose label begins with a word, at a place and as wide as given; and where it ends."""
-    svg = next(one for one in re.findall(r"<svg .*?</svg>", page, flags=re.S) if f'aria-label="{start}' in one)
+def chart(page, name, place, width):
+    """The chart whose ids begin with a name, at a place and as wide as given; and where it ends."""
+    svg = next(one for one in re.findall(r"<svg .*?</svg>", page, flags=re.S) if f'id="{name}-' in one)
     box = [float(number) for number in re.search(r'viewBox="([^"]+)"', svg)[1].split()]
     height = width * box[3] / box[2]
     where = f'x="{place[0]}" y="{place[1]}" width="{width}" height="{height:.0f}"'
@@ -36,7 +36,10 @@ def chart(page, start, place, width):
 def table(page):
     """Rows of the table of models, cells by the titles of its columns."""
     text = re.search(r'aria-label="Figures of each model">(.*?)</table>', page, flags=re.S)[1]
-    rows = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S) for row in re.findall(r"<tr>(.*?)</tr>", text, flags=re.S)]
+    rows = [
+        re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, flags=re.S)
+        for row in re.findall(r"<tr>(.*?)</tr>", text, flags=re.S)
+    ]
     return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
 
@@ -57,9 +60,8 @@ def drawn(page):
     for line in textwrap.wrap(html.unescape(verdict), 100):
         parts.append(words(html.escape(line), (MARGIN, y), 18))
         y += 26
-    first, left = chart(page, "Accuracy of each model", (MARGIN, y), 500)
-    label = "How often" if 'aria-label="How often' in page else "Calibration"
-    second, right = chart(page, label, (MARGIN + 520, y + 10), 400)
+    first, left = chart(page, "accuracy", (MARGIN, y), 500)
+    second, right = chart(page, "calibration", (MARGIN + 520, y + 10), 400)
     y = max(left, right) + 40
     for number, row in enumerate([{name: name for name in COLUMNS}, *table(page)]):
         for name, end in zip(COLUMNS, ENDS, strict=True):
@@ -71,7 +73,7 @@ def drawn(page):
     text = "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-            'font-family="system-ui, sans-serif">',
+            'font-family="system-ui, DejaVu Sans, sans-serif">',
             f"<title>{title}</title>",
             f'<rect x="1" y="1" width="{WIDTH - 2}" height="{height - 2}" rx="8" fill="var(--ground)" stroke="var(--line)"/>',
             *parts,

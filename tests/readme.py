@@ -99,18 +99,32 @@ def section(title):
 
 def code(text, language):
     """The blocks of code in a language ("" for none) of a page, without their fences."""
-    return [body for mark, body in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.S | re.M) if mark == language]
+    return [
+        body
+        for mark, body in re.findall(r"^```(\w*)\n(.*?)^```", text, flags=re.S | re.M)
+        if mark == language
+    ]
+
+
+def unfenced(text):
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+
+
+def inline(text):
+    """What stands between backticks in the sentences and tables of a page."""
+    return re.findall(r"`([^`]+)`", unfenced(text))
 
 
 def anchors(text):
     """What a link may name after # in a page: its headings, as GitHub spells them."""
-    titles = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M), flags=re.M)
+    titles = re.findall(r"^#+ (.+)$", unfenced(text), flags=re.M)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def links(text):
     """(path or "", anchor or "") of the links and pictures of a page that stay in the repository."""
-    found = re.findall(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)", re.sub(r"^```.*?^```", "", text, flags=re.S | re.M))
+    found = re.findall(r"\]\(([^)\s#]*)(?:#([^)\s]*))?\)", unfenced(text))
     return [(path, anchor) for path, anchor in found if "://" not in path]
 
 
