@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import yaml
+
 from nolabels.core import speed
 
 README = Path("README.md")
@@ -24,14 +26,26 @@ ROWS = {
 }
 
 
+KINDS = {
+    "likelihood": "language model",
+    "entailment": "NLI model",
+    "similarity": "sentence encoder",
+    "endpoint": "served model",
+}
+
+
 def measured(metrics):
-    """(title, figures, size or {}) of each model in metrics/test.json, in the order of ROWS; teachers alone at the end."""
+    """(title, figures, size or {}) of each model in metrics/test.json, in the order of ROWS; each teacher alone at the end."""
     found = [
         (title, metrics[who], metrics["size"].get(who.removesuffix("_raw"), {}))
         for who, title in ROWS.items()
         if who in metrics
     ]
-    return found + [(f"teacher `{name}` alone", row, {}) for name, row in metrics.get("teachers", {}).items()]
+    teachers = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["score"]
+    return found + [
+        (f"{KINDS.get(teachers.get(name, {}).get('kind'), 'teacher')} alone (`{name}`)", row, {})
+        for name, row in metrics.get("teachers", {}).items()
+    ]
 
 
 def interval(row):
