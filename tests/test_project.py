@@ -93,7 +93,7 @@ def test_the_workflow_runs_the_gate():
     assert run["run"] == ".ci/run" and os.access(".ci/run", os.X_OK)
     (python,) = (step["with"] for step in job["steps"] if "setup-python" in step.get("uses", ""))
     assert python["python-version"] == "3.11" and Path(python["cache-dependency-path"]).exists()
-    # a version that the index does not have comes from where the README says that torch comes from
+    # a version that the index does not have comes from where docs/faults.md says that torch comes from
     lock = Path(".ci/requirements.lock").read_text(encoding="utf-8")
     assert re.findall(r"^([\w-]+)==\S+\+cpu ", lock, flags=re.M) == ["torch"]
     assert run["env"]["PIP_EXTRA_INDEX_URL"] in Path("docs/faults.md").read_text(encoding="utf-8")
