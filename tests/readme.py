@@ -17,8 +17,8 @@ README = Path("README.md")
 PAGES = [README, *sorted(Path("docs").glob("*.md"))]
 ALSO = [Path("CONTRIBUTING.md"), Path("CHANGELOG.md"), Path("data/README.md"), Path("models/own/README.md")]
 ROWS = {
-    "teacher": "teachers together",
-    "teacher_raw": "teachers together, uncalibrated",
+    "teacher": "teachers combined",
+    "teacher_raw": "teachers combined, uncalibrated",
     "assistant": "assistant",
     "student": "student",
     "onnx": "student as ONNX",

@@ -65,7 +65,9 @@ def test_interrupted_at_random_moments(tmp_path, index, half):
                     process.wait(60)
                     ended = False
             printed = path.read_text()
-            if "dvc.lock' validation failed" in printed:  # DVC died while it wrote it; docs/faults.md says what to do
+            if (
+                "dvc.lock' validation failed" in printed
+            ):  # DVC died while it wrote it; docs/faults.md says what to do
                 (project.root / "dvc.lock").unlink()
                 continue
             asked += sum(map(int, re.findall(r"score: \w+: asked (\d+)", printed)))

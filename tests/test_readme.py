@@ -1,5 +1,6 @@
 """The pages that people read: what they say twice agrees with its source, and links, commands and names in them exist."""
 
+import copy
 import functools
 import json
 import re
@@ -12,7 +13,7 @@ import pytest
 import yaml
 
 from nolabels.setup import presets
-from tests import parameters, readme
+from tests import parameters, picture, readme, test_report, tiny
 
 TEXT = readme.README.read_text(encoding="utf-8")
 TEXTS = {path: path.read_text(encoding="utf-8") for path in [*readme.PAGES, *readme.ALSO]}
@@ -77,6 +78,21 @@ def test_the_picture_shows_the_figures_of_the_test():
     assert "script" not in {element.tag.rpartition("}")[2] for element in root.iter()}
     text = picture.read_text(encoding="utf-8")
     assert "var(" not in text and not re.search(r'(href|src)="[^#]', text)
+
+
+def test_the_picture_is_drawn_of_a_page(tmp_path, monkeypatch):
+    """Of one that the stage makes, with figures of its own: the picture reads the page as it is written."""
+    monkeypatch.chdir(tmp_path)
+    test_report.write(tiny.one_teacher(copy.deepcopy(PARAMS)))
+    test_report.make()
+    page = Path("reports/index.html").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(picture.drawn(page))
+    shown = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text") if element.text]
+    assert {"0.5500", "0.4500–0.6500", "0.8000", "student as ONNX"} <= set(
+        shown
+    )  # the student's, then the others'
+    assert re.search(r"<h1>(.*?)</h1>", page)[1] in shown
+    assert sum("p = 0.01" in line for line in shown) == 1
 
 
 def test_the_result_leads_with_the_best():
