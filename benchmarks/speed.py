@@ -474,7 +474,7 @@ def classify(repeats):
 
         # the student's own speed on a fifth of the rows, which are as long as the others
         rounds = [
-            (clock(lambda: command(path)), clock(lambda: shipped.probabilities(many[::5])) * 5)
+            (clock(lambda: command(path)), clock(lambda: shipped.predict_proba(many[::5])) * 5)
             for _ in range(min(repeats, 3))
         ]
         seconds, own = (statistics.median(column) for column in zip(*rounds, strict=True))

@@ -62,12 +62,13 @@ def answers(window, model, threshold):
     One label a text: None where it is less sure than the threshold. Several: lists, and threshold
     stands for the model's own where it is given.
     """
-    for row in model.probabilities([text for _, _, text in window]).astype(float).round(4).tolist():
+    classes = model.classes_.tolist()
+    for row in model.predict_proba([text for _, _, text in window]).astype(float).round(4).tolist():
         if model.multi_label:
-            labels = labels_of(row, model.classes, model.threshold if threshold is None else threshold)
-            yield labels, [row[model.classes.index(label)] for label in labels], row
+            labels = labels_of(row, classes, model.threshold if threshold is None else threshold)
+            yield labels, [row[classes.index(label)] for label in labels], row
         else:
-            (label,) = labels_of(row, model.classes, None)
+            (label,) = labels_of(row, classes, None)
             yield (None if threshold is not None and max(row) < threshold else label), max(row), row
 
 
@@ -202,7 +203,7 @@ def main(argv=None):
     args, sources, model = read_arguments(argv)
     several = len(sources) > 1
     trouble = Trouble()
-    about = (several, model.classes if args.all else [], model.multi_label)
+    about = (several, model.classes_.tolist() if args.all else [], model.multi_label)
     try:
         with writer_to(args.out, *about) as write, progress() as told:
             for window in windows(sources, args.text, trouble):

@@ -74,13 +74,14 @@ def main(argv=None):
     size = write_model(args.student, args.folder, values.export.precision) / 1e6
 
     model = Model(args.folder, values.runtime.threads)
+    classes = model.classes_.tolist()
     same, seconds = [], 0.0
     for part in ("dev", "test"):
         texts, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
         started = time.perf_counter()
-        found = model.probabilities(texts["text"].to_pylist())
+        found = model.predict_proba(texts["text"].to_pylist())
         seconds += time.perf_counter() - started
-        labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
+        labels = [labels_of(row, classes, model.threshold) for row in found.tolist()]
         known = {
             "kind": "onnx",
             "parameters": about(before)["model"]["parameters"],
@@ -88,9 +89,7 @@ def main(argv=None):
             "versions": versions,
         }
         column = pa.array(labels, pa.list_(pa.string()))
-        write_predictions(
-            getattr(args, f"onnx_{part}"), texts["id"], found, column, model.classes, model=known
-        )
+        write_predictions(getattr(args, f"onnx_{part}"), texts["id"], found, column, classes, model=known)
         same += [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
     speed.record("export", len(same), seconds, "cpu")
     agreement = sum(same) / len(same)

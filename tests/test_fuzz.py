@@ -290,9 +290,10 @@ def likelihood(tmp_path_factory):
 @given(texts=st.lists(odd, max_size=4))
 def test_the_shipped_student(shipped, texts):
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
-    found = shipped.predict(texts)
-    assert len(found) == len(texts)
-    assert all(label in shipped.classes and 0 <= probability <= 1.0001 for label, probability in found)
+    found, shares = shipped.predict(texts), shipped.predict_proba(texts)
+    assert len(found) == len(shares) == len(texts)
+    assert all(label in shipped.classes_ for label in found)
+    assert ((shares >= 0) & (shares <= 1.0001)).all()
 
 
 @settings(fuzz, max_examples=max(5, EXAMPLES // 40))  # a process each

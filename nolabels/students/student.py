@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import numpy as np
+
 from nolabels.core.stage import UserError
 
 BATCH = 64
@@ -46,7 +48,7 @@ def labels_of(row, classes, threshold):
 
 
 def load(folder, threads):
-    """The model of a folder: has classes, multi_label, threshold, and probabilities(texts), N x K float32.
+    """The model of a folder: has classes_, multi_label, threshold, and predict_proba(texts), N x K float32.
 
     threads: of the processor; 0 for as many as there are cores. Raises UserError where there is none.
     """
@@ -67,21 +69,19 @@ class Torch:
         from nolabels.core import models
 
         about = facts(folder)
-        self.classes, self.multi_label, self.threshold = (
-            about[name] for name in ("classes", "multi_label", "threshold")
-        )
+        self.classes_ = np.array(about["classes"])
+        self.multi_label, self.threshold = about["multi_label"], about["threshold"]
         self.max_tokens = about["max_tokens"]
         models.use_threads(threads)
         self.model, self.tokenizer = models.load(
             folder, "SequenceClassification", device=models.pick_device("auto"), precision="float32"
         )
 
-    def probabilities(self, texts):
+    def predict_proba(self, texts):
         """N x K float32, in the order of the texts; batches hold texts of about one length."""
-        import numpy as np
         import torch
 
-        found = np.zeros((len(texts), len(self.classes)), np.float32)
+        found = np.zeros((len(texts), len(self.classes_)), np.float32)
         ids = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"] if texts else []
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         with torch.inference_mode():
