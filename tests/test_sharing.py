@@ -146,7 +146,7 @@ def test_what_is_fetched_again_need_not_be_pushed(project, tmp_path):
     other = project.clone(tmp_path / "other")
     pulled = other.run(["bash", "-euo", "pipefail", "-c", second])
     assert pulled.returncode == 0, pulled.stdout
-    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch_dataset", "fetch@teacher"]
+    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch@teacher", "fetch_dataset"]
     assert outs_of(other) == outs_of(project)
     assert other.read("models/student/model.safetensors") == project.read("models/student/model.safetensors")
 
