@@ -31,13 +31,13 @@ from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import about, read_table, write_json, write_table
 from nolabels.data import packages, readers
-from nolabels.data.texts import draw_key, text_id, zone_place
+from nolabels.data.texts import draw_key, hash_position, text_id
 from nolabels.labeling import forecast
 from nolabels.labeling.fitting import Said
 from nolabels.labeling.forecast import expected_accuracy
 from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
 from nolabels.reporting import statistics
-from nolabels.setup import presets
+from nolabels.setup import merging
 from nolabels.teachers import engines, kinds
 
 WORDING = Path("benchmarks/tasks.yaml")
@@ -121,7 +121,7 @@ def first_of_each(rows):
 
 def zone_of(identifier, zones):
     """test, dev or pool; zones: {name: share of the hash range}, in the order in which it is cut."""
-    place, end = zone_place(identifier), 0.0
+    place, end = hash_position(identifier), 0.0
     for name, share in zones.items():
         end += share
         if place < end:
@@ -333,7 +333,7 @@ def difference(name):
 def whole(name):
     """params.Params of a task."""
     shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    return params.Params.model_validate(presets.merged(shipped, difference(name)))
+    return params.Params.model_validate(merging.merged(shipped, difference(name)))
 
 
 # ---------------------------------------------------------------------- measure

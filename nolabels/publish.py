@@ -10,7 +10,7 @@ be the one that dvc.lock records. A hub without Xet needs HF_HUB_DISABLE_XET=1.
 from pathlib import Path
 
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.data import hub
+from nolabels.data.hub import errors
 from nolabels.students import publishing
 
 STUDENT, SHIPPED = Path("models/student"), Path("models/student-onnx")
@@ -41,11 +41,11 @@ def main(argv: list[str] | None = None) -> None:
         "--dry-run", action="store_true", help="list each file, its size and place; send nothing"
     )
     args = parser.parse_args(argv)
-    repository, token = checked(args.repository), hub.token()
+    repository, token = checked(args.repository), errors.token()
     with publishing.package(STUDENT, SHIPPED, repository) as files:
         publishing.check_recorded(STUDENT, SHIPPED)
         total = sum(path.stat().st_size for path in files.values())
-        seen, address = "public" if args.public else "private", f"{hub.address()}/{repository}"
+        seen, address = "public" if args.public else "private", f"{errors.address()}/{repository}"
         if args.dry_run:
             for path, file in files.items():
                 say(f"{file.stat().st_size:>13,} bytes  {address}/{path}")

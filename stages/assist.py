@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 
 from nolabels.core import models, params, speed
 from nolabels.core.labels import decide, from_column, to_column
+from nolabels.core.schemas import train_schema
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import (
     fixed,
@@ -26,7 +27,6 @@ from nolabels.core.tables import (
     matrix,
     read_table,
     rounded,
-    train_schema,
     write_predictions,
     write_table,
 )
@@ -41,7 +41,7 @@ def folds_of(ids, count):
 
 
 def train_fold(table, base, values, settings):
-    """A model that has learned from a table (see tables.train_schema), and its tokenizer."""
+    """A model that has learned from a table (see schemas.train_schema), and its tokenizer."""
     import transformers
 
     device = models.pick_device(values.runtime.device)
@@ -64,7 +64,7 @@ def train_fold(table, base, values, settings):
 def cross_fit(table, unseen, base, values, settings):
     """Probabilities from models that have not learned the text: of the table's N texts, and of each of `unseen`.
 
-    table: what to learn from (see tables.train_schema); unseen: {name: list of texts}. Returns N x K and
+    table: what to learn from (see schemas.train_schema); unseen: {name: list of texts}. Returns N x K and
     {name: M x K}.
     """
     texts, learned = table["text"].to_pylist(), is_learned(table)

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from nolabels.core import models, params
 from nolabels.core.labels import certainty, decide, to_column
+from nolabels.core.schemas import labeled_schema
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import (
     about,
     fixed,
     is_in_split,
-    labeled_schema,
     read_table,
     rounded,
     write_json,

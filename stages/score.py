@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels.core import models, params, speed
+from nolabels.core.schemas import scores_schema
 from nolabels.core.stage import UserError, arguments, progress, run, say
-from nolabels.core.tables import fixed, read_table, scores_schema, table_writer
+from nolabels.core.tables import fixed, read_table, table_writer
 from nolabels.data.texts import answer_key
 from nolabels.teachers import engines, kinds
 from nolabels.teachers.store import AnswerStore, distinct, parts, place, spelled, way_of

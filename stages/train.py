@@ -102,7 +102,7 @@ def main(argv=None):
         return  # the first process writes what all have learned
 
     made = {**versions, "precision": precision}
-    models.save(model, tokenizer, args.student, student_card(task, settings, texts, made))
+    models.save_model(model, tokenizer, args.student, student_card(task, settings, texts, made))
     write_curve(args.curve, log)
     facts = {
         "kind": "student",

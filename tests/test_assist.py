@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.core import params, tables
+from nolabels.core import params, schemas, tables
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
 from stages import assist
@@ -30,7 +30,7 @@ def lesson(count):
         "learn": np.arange(count) % 7 > 0,
         "source": ["person" if number == 3 else "teacher" for number in range(count)],
     }
-    return pa.table(columns, schema=tables.train_schema(2))
+    return pa.table(columns, schema=schemas.train_schema(2))
 
 
 @pytest.fixture

@@ -216,7 +216,7 @@ def test_a_wrong_command(student, capsys, words, told):
 
 
 def test_order_is_kept_across_windows(student, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(classify, "WINDOW", 7)
+    monkeypatch.setattr("nolabels.data.records.WINDOW", 7)
     texts = [text for _, text in tiny.sentences(40)]
     write(tmp_path / "a.csv", "csv", texts[:25])
     write(tmp_path / "b.jsonl.gz", "jsonl", texts[25:])

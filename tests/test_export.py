@@ -24,7 +24,7 @@ def answers_of_torch(folder, texts, act=lambda logits: logits.softmax(-1), max_t
     """N x K probabilities, one text at a time. change: called with the model before it answers."""
     import torch
 
-    model, tokenizer = models.load(folder, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(folder, "SequenceClassification", device="cpu", precision="float32")
     if change:
         change(model)
     found = []
@@ -100,7 +100,7 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     from nolabels.students import onnx_graph as graph
 
     student = tiny.student(tmp_path / "student", family)
-    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     around = tokenizer("")["input_ids"]
     ids = graph.calibration(model, around)
     mask = torch.ones_like(ids)
@@ -265,7 +265,9 @@ def test_an_artifact_of_a_tagged_commit_classifies(project, tmp_path):
         [sys.executable, "-m", "dvc", "artifacts", "get", ".", "student", "-o", str(got / "model")]
     )
     assert result.returncode == 0, result.stdout
-    assert sorted(path.name for path in (got / "model").iterdir()) == ["README.md", *FILES]
+    assert sorted(path.name for path in (got / "model").iterdir()) == sorted(
+        ["README.md", "profile.json", *FILES]
+    )
     found = run_alone(got / "model", entered="A warm film.\nDull.\n")
     assert found.returncode == 0, found.stderr
     assert {line.split("\t")[0] for line in found.stdout.splitlines()} <= {"negative", "positive"}

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.data import annotations, readers
+from nolabels.data.gold import gold_classes
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
@@ -189,7 +190,7 @@ def test_readers(tmp_path_factory, form, zipped, found, harm, late):
     read = params.Params.model_validate(values)
 
     def every():
-        answers = readers.gold_classes(path, read.sample.gold, read.task)
+        answers = gold_classes(path, read.sample.gold, read.task)
         for row, text, value in readers.read_rows(path, read.sample, read.sample.gold):
             assert row > 0 and isinstance(text, str)
             text.encode()

@@ -124,10 +124,10 @@ def wanted(project):
 def download(url, folder, commit):
     """What the project's own code takes of the repository, in a process that asks this hub."""
     code = (
-        "import sys; from types import SimpleNamespace; from nolabels.data import hub\n"
+        "import sys; from types import SimpleNamespace; from nolabels.data.hub import download\n"
         f"asset = SimpleNamespace(hub={NAME!r}, revision={commit!r}, files={{}})\n"
-        "commit, tree = hub.look(asset, 'model', 'test')\n"
-        "hub.download(asset, 'model', 'test', commit, tree, __import__('pathlib').Path(sys.argv[1]))\n"
+        "commit, tree = download.resolve(asset, 'model', 'test')\n"
+        "download.download(asset, 'model', 'test', commit, tree, __import__('pathlib').Path(sys.argv[1]))\n"
     )
     more = environment(folder, HF_ENDPOINT=url, HF_TOKEN=hub.TOKEN)
     subprocess.run([sys.executable, "-c", code, folder], check=True, cwd=ROOT, env=more)

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from nolabels.core import params, speed, tables
+from nolabels.core import params, schemas, speed, tables
 from nolabels.core.labels import one_hot, to_column
 from nolabels.reporting import card, charts, page_tables, sentences
 from stages import report
@@ -95,7 +95,7 @@ def write(values, gold=True, names=("negative", "positive")):
         "source": ["teacher"] * 19 + ["person"],
     }
     tables.write_table(
-        Path("data/teacher_train.parquet"), pa.table(columns, schema=tables.train_schema(classes))
+        Path("data/teacher_train.parquet"), pa.table(columns, schema=schemas.train_schema(classes))
     )
     for who, package in (("student", "torch"), ("onnx", "onnxruntime")):
         model = {"versions": {package: "1.2.3"}, "precision": "float32"}

@@ -519,7 +519,7 @@ def test_memory_does_not_grow_with_requests(student):
 def test_the_benchmark_measures_a_server_beside_predict_py(student, tmp_path, monkeypatch):
     """Small: what it writes, and that its clients are answered; a soak that is not run keeps the known figure."""
     from benchmarks import serving
-    from nolabels.core.tables import TEXTS as SCHEMA
+    from nolabels.core.schemas import TEXTS as SCHEMA
     from nolabels.core.tables import write_json, write_table
 
     texts = [f"{text} {number}" for number, text in enumerate(TEXTS * 3)]

@@ -7,8 +7,9 @@ import pyarrow as pa
 
 from nolabels.core.labels import certainty, from_column, to_column
 from nolabels.core.params import Task
+from nolabels.core.schemas import EACH
 from nolabels.core.spelling import join
-from nolabels.core.tables import EACH, matrix
+from nolabels.core.tables import matrix
 
 MODELS = ("teacher", "assistant", "student", "onnx", "baseline")  # in the order of the metrics files
 PLOTTED = ("teacher", "student")  # the models that plots and mistakes compare

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from nolabels.core.stage import UserError
-from nolabels.data import hub
+from nolabels.data.hub import download, errors
 from nolabels.students.student import facts
 
 ONNX = "onnx"  # the folder of the ONNX form in the repository; the torch form is at the top, where transformers looks
@@ -145,7 +145,7 @@ def push(repository: str, files: dict[str, Path], token: str, public: bool, revi
         return api.create_commit(repository, adds, commit_message="Publish the student", revision=revision)
 
     asset.revision = commit = ask_hub(asset, send).oid
-    _, tree = ask_hub(asset, lambda: hub.look(asset, "model", "publish"))
+    _, tree = ask_hub(asset, lambda: download.resolve(asset, "model", "publish"))
     for path, file in files.items():
         if path not in tree or not same(tree[path], file):
             raise UserError(f"{repository}: {path} must be at {commit} as it was sent, found another file")
@@ -164,8 +164,8 @@ def check_seen(repository: str, private: bool, public: bool) -> None:
 def same(there: Any, file: Path) -> bool:
     """Whether a file of a hub (huggingface_hub.RepoFile) is the one here."""
     if there.lfs is not None:
-        return there.lfs.sha256 == hub.file_sum(file, hub.HASH)
-    return there.blob_id == hub.file_sum(file, "git")
+        return there.lfs.sha256 == download.file_sum(file, download.HASH)
+    return there.blob_id == download.file_sum(file, "git")
 
 
 def ask_hub(asset: SimpleNamespace, ask: Callable) -> Any:
@@ -177,7 +177,7 @@ def ask_hub(asset: SimpleNamespace, ask: Callable) -> Any:
     except Exception as error:
         while isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception):
             error = error.__cause__  # of a thread that uploads
-        message = hub.explain(error, asset, "model")[1]
+        message = errors.explain(error, asset, "model")[1]
         if message is None and isinstance(error, ValueError) and "README.md" in str(error):
             message = f"the hub takes no such card ({' '.join(str(error).split())[:200]})"
         if (

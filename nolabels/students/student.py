@@ -73,7 +73,7 @@ class Torch:
         self.multi_label, self.threshold = about["multi_label"], about["threshold"]
         self.max_tokens = about["max_tokens"]
         models.use_threads(threads)
-        self.model, self.tokenizer = models.load(
+        self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=models.pick_device("auto"), precision="float32"
         )
 

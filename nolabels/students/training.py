@@ -59,7 +59,7 @@ def encode(tokenizer, texts, max_tokens):
 def lesson(path, split, tokenizer, names, settings, folder):
     """The texts to learn from of a split as a Dataset of input_ids, labels (see `targets`) and length.
 
-    path: a Parquet file with the columns of `tables.train_schema`. It is read in blocks and mapped from files in
+    path: a Parquet file with the columns of `schemas.train_schema`. It is read in blocks and mapped from files in
     `folder`, so that ten million texts need no memory.
     """
     import datasets

@@ -38,7 +38,7 @@ class Entailment(Teacher):
         found = models.architectures(folder)
         if not any(name.endswith("ForSequenceClassification") for name in found):
             raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
-        self.model, self.tokenizer = models.load(
+        self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=device, precision=precision
         )
         labels = self.model.config.label2id
@@ -60,7 +60,7 @@ class Entailment(Teacher):
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.frame = Frame.of(self.tokenizer)
-        self.size = models.size(self.model, self.tokenizer)
+        self.size = models.max_input_tokens(self.model, self.tokenizer)
         packing.settle(self.model, device, precision, reading.max_tokens)
 
     @torch.inference_mode()

@@ -106,7 +106,7 @@ class Likelihood(Teacher):
         found = models.architectures(folder)
         if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in found):
             raise wrong_kind(self.kind, "a causal language model", found, folder)
-        self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
+        self.model, self.tokenizer = models.load_model(folder, "CausalLM", device=device, precision=precision)
         self.parameters = self.model.num_parameters()
         output = self.model.get_output_embeddings()
         self.output = output.weight.float(), None if output.bias is None else output.bias.float()

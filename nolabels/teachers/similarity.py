@@ -50,7 +50,7 @@ class Similarity(Teacher):
         self.steps = steps or [pool_last if causal else pool_mean]
         # of T5 the encoder alone
         head = "TextEncoding" if found and found[0].startswith(("T5", "MT5", "UMT5")) else ""
-        self.model, self.tokenizer = models.load(folder, head, device=device, precision=precision)
+        self.model, self.tokenizer = models.load_model(folder, head, device=device, precision=precision)
         self.parameters = self.model.num_parameters()
         self.device = device
         self.reading = reading
@@ -59,7 +59,7 @@ class Similarity(Teacher):
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "right"
-        self.size = models.size(self.model, self.tokenizer)
+        self.size = models.max_input_tokens(self.model, self.tokenizer)
         packing.settle(self.model, device, precision, reading.max_tokens)
         self.classes = {}
 
