@@ -1,7 +1,7 @@
 """What goes wrong on real machines: interruptions, a full or read-only disk, two runs, a remote in trouble.
 
 After each the next run ends as an undisturbed one, or one line says what to do. INTERRUPTIONS says how many
-times `dvc repro` is interrupted (README: fifty).
+times `dvc repro` is interrupted (CONTRIBUTING: fifty).
 """
 
 import json
@@ -65,7 +65,9 @@ def test_interrupted_at_random_moments(tmp_path, index, half):
                     process.wait(60)
                     ended = False
             printed = path.read_text()
-            if "dvc.lock' validation failed" in printed:  # DVC died while it wrote it; README says what to do
+            if (
+                "dvc.lock' validation failed" in printed
+            ):  # DVC died while it wrote it; docs/faults.md says what to do
                 (project.root / "dvc.lock").unlink()
                 continue
             asked += sum(map(int, re.findall(r"score: \w+: asked (\d+)", printed)))

@@ -1,6 +1,6 @@
 """Whatever people write into files and parameters: a result or one clear line, never a traceback, never a hang.
 
-The examples are Hypothesis's; FUZZ_EXAMPLES says how many (README: the long run).
+The examples are Hypothesis's; FUZZ_EXAMPLES says how many (CONTRIBUTING: the long run).
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""Presets are laid over the shipped params.yaml, and README's way to one's own csv works as it is written."""
+"""Presets are laid over the shipped params.yaml, and the way to one's own csv in docs/own-data.md works as it is written."""
 
 import random
 import re

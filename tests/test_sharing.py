@@ -136,7 +136,7 @@ def test_the_student_goes_to_other_repositories(project, tmp_path):
 
 @pytest.mark.thorough
 def test_what_is_fetched_again_need_not_be_pushed(project, tmp_path):
-    """README's commands: everything but the assets goes to the remote, and a colleague fetches those alone."""
+    """The commands of docs/sharing.md: everything but the assets goes to the remote, and a colleague fetches those alone."""
     commands = re.search(r"```sh\n(dvc push \$.*?)```", readme.section("After a run"), flags=re.S)[1]
     first, second = (line.split("#")[0].strip() for line in commands.strip().splitlines())
     project.dvc("remote", "add", "-d", "shared", str(tmp_path / "remote"))
@@ -146,7 +146,7 @@ def test_what_is_fetched_again_need_not_be_pushed(project, tmp_path):
     other = project.clone(tmp_path / "other")
     pulled = other.run(["bash", "-euo", "pipefail", "-c", second])
     assert pulled.returncode == 0, pulled.stdout
-    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch_dataset", "fetch@teacher"]
+    assert sorted(stages_of(pulled.stdout)) == ["fetch@base", "fetch@teacher", "fetch_dataset"]
     assert outs_of(other) == outs_of(project)
     assert other.read("models/student/model.safetensors") == project.read("models/student/model.safetensors")
 
