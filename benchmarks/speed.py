@@ -379,6 +379,7 @@ def training(repeats):
     import transformers
     from datasets import Dataset
 
+    from nolabels.students import dataset
     from nolabels.students import training as train
 
     values = params.load()
@@ -386,8 +387,8 @@ def training(repeats):
     table = read_table("data/teacher_train.parquet").slice(values.sample.valid, 320)
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     texts = table["text"].to_pylist()
-    wanted = train.targets(table, task.labels, settings.targets)
-    ids = train.encode(tokenizer, texts, settings.max_tokens)
+    wanted = dataset.targets(table, task.labels, settings.targets)
+    ids = dataset.encode(tokenizer, texts, settings.max_tokens)
     given = {"input_ids": ids, "labels": wanted.tolist(), "length": [len(row) for row in ids]}
     given, none = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)

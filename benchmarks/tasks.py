@@ -369,7 +369,7 @@ def model_of(asset):
 
 def ask(values, teacher, texts):
     """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
-    from stages.score import questions
+    from nolabels.teachers.asking import questions
 
     score, device = values.score[teacher], models.pick_device(values.runtime.device)
     engine = engines.start(

@@ -25,7 +25,8 @@ from pydantic import ValidationError
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.setup.presets import FOLDER, git, merged
-from nolabels.teachers.store import canonical, facts_of, is_part, open_folder, place, spelled, way_of
+from nolabels.teachers.store import canonical, facts_of, is_part, spelled, way_of
+from nolabels.teachers.store_folders import open_folder, place
 
 
 @dataclass(frozen=True)

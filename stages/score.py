@@ -6,110 +6,24 @@ finished part.
 usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
-import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from nolabels.core import models, params, speed
-from nolabels.core.stage import UserError, arguments, progress, run, say
-from nolabels.core.tables import fixed, read_table, scores_schema, table_writer
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import read_table
 from nolabels.data.texts import answer_key
 from nolabels.teachers import engines, kinds
-from nolabels.teachers.store import AnswerStore, distinct, parts, place, spelled, way_of
+from nolabels.teachers.asking import ask, clock, foretell, questions
+from nolabels.teachers.known_answers import distinct
+from nolabels.teachers.score_table import write_scores
+from nolabels.teachers.store import AnswerStore, spelled, way_of
+from nolabels.teachers.store_folders import place
 
-PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
-CHUNK_TEXTS = 16_384  # texts to a row group of the out
 # texts of a table up to which the embeddings of a sentence encoder are kept: 1.5 kB a text with 768 numbers
 EMBEDDED_TEXTS = 100_000
-
-
-def questions(texts, templates, words, missing, size):
-    """What is missing (see Known.missing) as engines.Question, parts of `size` texts."""
-    lengths = np.array([len(text) for text in texts])
-    for rows, asked, classes in missing:
-        some, some_words = [templates[index] for index in asked], [words[index] for index in classes]
-        for part in parts(rows, lengths, size):
-            yield engines.Question(part, [texts[row] for row in part], some, some_words)
-
-
-def foretell(engine, texts, rows, templates, words, total):
-    """Says how long it will take, from how long some of the texts (numbers) of about the median length do."""
-    lengths = np.array([len(texts[row]) for row in rows])
-    order = rows[np.argsort(lengths, kind="stable")]
-    start = max(0, (len(order) - PROBE_TEXTS) // 2)
-    probe = [texts[row] for row in order[start : start + PROBE_TEXTS]]
-    rate = engine.rate(engines.Question(order[:0], probe, templates, words))
-    say(f"score: {rate:.0f} questions a second, about {clock(total / rate)} to go")
-
-
-def ask(store, engine, asked, total, keys, max_minutes, embedded):
-    """Has the engine answer the questions `asked`, and keeps each part in the store before the next is awaited.
-
-    total: texts x templates that they make; keys: the answer keys of all texts; embedded: whether embeddings are
-    kept. Returns the seconds that it took. Raises UserError where max_minutes (or None) have gone by before all are answered.
-    """
-    started = time.perf_counter()
-    with progress(total, "question") as bar:
-        done = 0
-        for question, answers in engine.answers(asked):
-            spelling = [spelled(template) for template in question.templates]
-            answers = answers if embedded else replace(answers, embeddings=None)
-            store.write(keys[question.rows], spelling, question.words, answers)
-            count = len(question.rows) * len(spelling)
-            bar.update(count)
-            done += count
-            seconds = time.perf_counter() - started
-            if max_minutes is not None and seconds > 60 * max_minutes and done < total:
-                raise UserError(
-                    f"runtime.max_minutes: {max_minutes:g} have gone by; {done} of {total} questions are "
-                    "answered and kept, the next dvc repro goes on from there"
-                )
-    return time.perf_counter() - started
-
-
-def clock(seconds):
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    )
-
-
-def write_scores(path, ids, known, about):
-    """The out: a row for each text and template, texts in the order of their table."""
-    count, templates, classes = known.scores.shape
-    embeddings = known.embeddings
-    schema = scores_schema(classes, None if embeddings is None else embeddings.shape[1])
-    with table_writer(path, schema, **about) as writer:
-        for start in range(0, count, CHUNK_TEXTS):
-            rows = slice(start, min(start + CHUNK_TEXTS, count))
-            size = rows.stop - rows.start
-            against = known.against[rows].reshape(-1, classes)
-            absent = np.isnan(against).all(1)
-            columns = {
-                "id": ids.slice(start, size).take(pa.array(np.repeat(np.arange(size), templates))),
-                "template": pa.array(np.tile(np.arange(templates, dtype=np.int16), size)),
-                "score": fixed(known.scores[rows].reshape(-1, classes), np.float32),
-                "against": pa.nulls(len(absent), schema.field("against").type)
-                if absent.all()
-                else fixed(against, np.float32),
-                "tokens": pa.array(known.tokens[rows].reshape(-1)),
-                "cut": pa.array(known.cut[rows].reshape(-1)),
-            }
-            if embeddings is not None:
-                columns["embedding"] = first_rows(embeddings[rows], templates)
-            writer.write_table(pa.table(columns).cast(writer.schema))
-
-
-def first_rows(embeddings, templates):
-    """N x D embeddings as bytes, each in the first of its text's T rows."""
-    made = np.full((len(embeddings), templates), None, object)
-    made[:, 0] = [row.tobytes() for row in np.ascontiguousarray(embeddings)]
-    return pa.array(made.reshape(-1), pa.binary(embeddings.itemsize * embeddings.shape[1]))
 
 
 @contextmanager

@@ -10,8 +10,8 @@ import yaml
 from nolabels import answers
 from nolabels.core.params import Template
 from nolabels.data.texts import answer_key
-from nolabels.teachers.kinds import Answers
 from nolabels.teachers.store import AnswerStore, spelled
+from nolabels.teachers.teacher import Answers
 from tests import tiny
 
 PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))

@@ -12,7 +12,7 @@ import yaml
 from nolabels.core import params, tables
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
-from stages import assist
+from nolabels.students import assistant as assist
 
 NAMES = ["negative", "positive"]
 

@@ -15,10 +15,11 @@ import transformers
 
 from nolabels.core.params import Served, Template
 from nolabels.core.stage import UserError
-from nolabels.teachers import endpoint
-from nolabels.teachers.endpoint import Endpoint, Pace, locate, retry_after
-from nolabels.teachers.kinds import Reading
+from nolabels.teachers import endpoint, http_client
+from nolabels.teachers.endpoint import Endpoint, locate
+from nolabels.teachers.http_client import Pace, retry_after
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 TEMPLATES = [
@@ -167,7 +168,7 @@ def server(model):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_WAIT", 0.01)
 
 
 def teacher(tmp_path, url, *, max_tokens=64, stride=None, name="tiny", **served):

@@ -9,7 +9,7 @@ import transformers
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
 from nolabels.teachers.entailment import Entailment
-from nolabels.teachers.kinds import Reading
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 TEMPLATES = ["This example is {}.", "It is about {}", "Is it {}? Yes, it is."]

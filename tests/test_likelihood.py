@@ -6,8 +6,9 @@ import torch
 
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
-from nolabels.teachers.likelihood import Likelihood, grow_tree
+from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.prompt_tree import grow_tree
+from nolabels.teachers.teacher import Reading
 
 QUESTION = "Is the review positive or negative?\n\nReview: {text}"
 ONE = params.Template(chat=QUESTION, answer="The sentiment is {class}")

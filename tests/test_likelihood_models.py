@@ -7,8 +7,8 @@ import transformers
 
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 PLAIN = [

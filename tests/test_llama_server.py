@@ -12,8 +12,8 @@ from nolabels.core.params import Served, Template
 from nolabels.data import packages
 from nolabels.labeling.calibration import match_prior
 from nolabels.teachers.endpoint import Endpoint, parts
-from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.teacher import Reading
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 llama = pytest.importorskip("xllamacpp", reason="xllamacpp of requirements-dev.txt is not installed")

@@ -10,8 +10,8 @@ import transformers
 
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
 from nolabels.teachers.similarity import SCALE, Similarity
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 WORDS = ["dull", "warm and honest", "無聊"]

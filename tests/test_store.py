@@ -17,8 +17,10 @@ from nolabels.core.stage import UserError
 from nolabels.core.tables import POOL, read_table, write_table
 from nolabels.data.texts import answer_key, text_id
 from nolabels.teachers import kinds
-from nolabels.teachers.kinds import Answers
-from nolabels.teachers.store import AnswerStore, parts
+from nolabels.teachers.asking import PROBE_TEXTS
+from nolabels.teachers.known_answers import parts
+from nolabels.teachers.store import AnswerStore
+from nolabels.teachers.teacher import Answers
 from stages import score
 from tests import tiny
 
@@ -69,7 +71,7 @@ def asking(tmp_path, monkeypatch, causal_folder):
             "row": list(range(count)),
         }
         write_table("pool.parquet", pa.table(rows, schema=POOL))
-        monkeypatch.setattr(score.kinds, "load", lambda *_, **__: teacher)
+        monkeypatch.setattr(kinds, "load", lambda *_, **__: teacher)
         score.main(["teacher", "pool.parquet", str(causal_folder), "scores.parquet"])
         return Path("scores.parquet").read_bytes()
 
@@ -87,7 +89,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(asking, tmp_path):
     rest = Counting()
     assert asking(500, rest) == whole
     questions = (500 - 2 * PART_TEXTS) * 4 * 2
-    assert questions <= rest.asked <= questions + (score.PROBE_TEXTS + 1) * 4 * 2
+    assert questions <= rest.asked <= questions + (PROBE_TEXTS + 1) * 4 * 2
     assert set(kept) <= {path.name for path in store.rglob("*.parquet")}
 
 
@@ -198,7 +200,7 @@ def test_only_what_is_missing_is_asked(asking, capsys, tmp_path, count, change, 
     assert asked in capsys.readouterr().out
     assert {name: content for name, content in files(tmp_path) if name in before} == before
     if change is add_class:  # the new class's words alone
-        assert 1200 <= teacher.asked <= 1200 + (score.PROBE_TEXTS + 1) * 4 * 3
+        assert 1200 <= teacher.asked <= 1200 + (PROBE_TEXTS + 1) * 4 * 3
 
 
 def files(folder):

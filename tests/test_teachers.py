@@ -12,7 +12,7 @@ import yaml
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.core.tables import POOL, TEXTS, about, read_table, write_table
-from nolabels.teachers.kinds import Teacher, windows
+from nolabels.teachers.teacher import Teacher, windows
 from stages import fetch, label, score
 from tests import tiny
 from tests.test_endpoint import serving

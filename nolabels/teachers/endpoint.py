@@ -27,13 +27,11 @@ neighbours begin alike. As many texts are under way as there are slots (GET /pro
 in one batch.
 """
 
-import email.utils
 import json
 import os
 import queue
 import re
 import threading
-import time
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -41,22 +39,20 @@ import numpy as np
 import requests
 
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Teacher, wrong_kind
+from nolabels.teachers import http_client
+from nolabels.teachers.http_client import (
+    LONGEST_RETRY_AFTER,
+    LONGEST_WAIT,
+    NoEcho,
+    Pace,
+    Stopped,
+    retry_after,
+)
+from nolabels.teachers.teacher import Teacher, wrong_kind
 
 FILE = "endpoint.json"  # what `fetch` writes into the teacher's folder: url and model
-FIRST_WAIT = 0.5  # seconds before the second try; each further wait is twice as long
-LONGEST_WAIT = 60.0
-LONGEST_RETRY_AFTER = 600.0  # a server that wants more is taken for one that does not answer
 FORCE = 1000  # added to a logit that llama-server is to choose
 LIKELY = 200  # tokens whose log-probabilities one answer tells: a few ms there, less than a further question
-
-
-class Stopped(Exception):
-    """Another question has failed for good, so this one is not asked."""
-
-
-class NoEcho(Exception):
-    """The server does not tell the log-probabilities of a prompt."""
 
 
 class Endpoint(Teacher):
@@ -301,7 +297,7 @@ class Endpoint(Teacher):
 
         Raises UserError where there is none, NoEcho where echo is refused.
         """
-        pause, told, reason = FIRST_WAIT, None, ""
+        pause, told, reason = http_client.FIRST_WAIT, None, ""
         for attempt in range(self.served.retries + 1):
             if attempt:
                 self.pace.hold(pause if told is None else told)
@@ -367,27 +363,6 @@ class Endpoint(Teacher):
         return request
 
 
-class Pace:
-    """When the next request may go: at most `per_minute` of them, evenly spaced, and after each hold."""
-
-    def __init__(self, per_minute):
-        self.gap = 60 / per_minute if per_minute else 0.0
-        self.next = 0.0
-        self.lock = threading.Lock()
-
-    def wait(self, stopped):
-        with self.lock:
-            now = time.monotonic()
-            at = max(now, self.next)
-            self.next = at + self.gap if self.gap else self.next
-        stopped.wait(at - now)
-
-    def hold(self, seconds):
-        """Nobody asks for so long: a server that is overloaded is left alone by all."""
-        with self.lock:
-            self.next = max(self.next, time.monotonic() + seconds)
-
-
 def parts(template, words):
     """Template and class words -> what stands before the text, behind it, and the words as they end it.
 
@@ -429,15 +404,3 @@ def locate(text, pieces):
         elif found:
             found.append((place, place))
     return found
-
-
-def retry_after(value):
-    """Seconds that a Retry-After header asks for (a number or a date), or None."""
-    if value is None:
-        return None
-    if re.fullmatch(r"\d+", value.strip()):
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None

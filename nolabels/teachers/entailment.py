@@ -15,7 +15,8 @@ import torch
 from nolabels.core import models
 from nolabels.core.stage import UserError, say
 from nolabels.teachers import packing
-from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.teachers.batches import pass_tokens, token_batches
+from nolabels.teachers.teacher import Teacher, wrong_kind
 
 
 class Entailment(Teacher):

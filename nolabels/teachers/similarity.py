@@ -16,7 +16,8 @@ import torch
 from nolabels.core import models
 from nolabels.core.stage import UserError
 from nolabels.teachers import packing
-from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.teachers.batches import pass_tokens, token_batches
+from nolabels.teachers.teacher import Teacher, wrong_kind
 
 # Cosines of texts lie close together; softmax wants them further apart. 20 is what sentence encoders
 # are commonly trained with: `scale` of MultipleNegativesRankingLoss in sentence-transformers, a

@@ -7,144 +7,19 @@ that a disk has damaged is noticed, thrown away and asked again, and two that wr
 write to one file. It lies on a disk, or at any address that fsspec knows (s3://…), for a team.
 """
 
-import fcntl
 import hashlib
 import json
-import os
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nolabels.core.stage import UserError, say
+from nolabels.core.stage import say
+from nolabels.teachers.known_answers import Known, rows_of
+from nolabels.teachers.store_folders import open_folder
 
 ABOUT = "about.json"
-AT_A_TIME = 64  # parts that are read from an address at once
-
-
-def place(folder):
-    """The store's place: runtime.store, an address, or a folder, which starts at the project's root.
-
-    DVC runs an experiment of a queue in a temporary copy of the project and says in $DVC_ROOT where the
-    project is, so that all experiments know what any of them has asked.
-    """
-    return folder if "://" in str(folder) else Path(os.environ.get("DVC_ROOT", ""), folder)
-
-
-def open_folder(root, name=""):
-    """A folder of the store to read from and write to. Raises UserError where it cannot be reached."""
-    return RemoteFolder(root, name) if "://" in str(root) else LocalFolder(Path(root, name))
-
-
-class LocalFolder:
-    """Files of one folder of a disk."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __str__(self):
-        return str(self.path)
-
-    def names(self):
-        """Of the files, and of the folders with a / behind, in order."""
-        if not self.path.exists():
-            return []
-        return sorted(f"{item.name}/" if item.is_dir() else item.name for item in self.path.iterdir())
-
-    def read(self, names):
-        """Yields (name, content) of some of the files."""
-        for name in names:
-            yield name, (self.path / name).read_bytes()
-
-    def write(self, name, content):
-        """Whole or not at all, and waits until the disk has it."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        partial = self.path / f".{name}.{os.getpid()}"
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path / name)
-
-    def remove(self, name):
-        (self.path / name).unlink(missing_ok=True)
-
-    @contextmanager
-    def locked(self):
-        """Holds the folder's lock: of two runs that need the same answers, one asks, one waits."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(
-                    f"score: another run is asking this teacher; waiting for its answers ({self.path.name[:8]})"
-                )
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-
-class RemoteFolder:
-    """The same at an address that fsspec knows. Keys come from the environment, as each service has it.
-
-    Nothing can be locked there: two runs at once may ask the same, and both answers are kept.
-    """
-
-    def __init__(self, root, name):
-        from fsspec.core import url_to_fs
-
-        self.address, self.made = f"{root.rstrip('/')}/{name}".rstrip("/"), False
-        with self.one_line():
-            self.files, self.path = url_to_fs(self.address)
-
-    def __str__(self):
-        return self.address
-
-    @contextmanager
-    def one_line(self):
-        try:
-            yield
-        except Exception as error:  # each service has errors of its own, without a common ancestor
-            found = f"{type(error).__name__}: {error}"
-            raise UserError(f"runtime.store: {self.address} must be reachable, found {found}") from error
-
-    def names(self):
-        with self.one_line():
-            try:
-                found = self.files.ls(self.path, detail=True, refresh=True)  # others write there too
-            except FileNotFoundError:  # where there are no folders, one without files is not there
-                return []
-        return sorted(
-            item["name"].rstrip("/").rpartition("/")[2] + ("/" if item["type"] == "directory" else "")
-            for item in found
-            if item["name"].rstrip("/") != self.path.rstrip("/")
-        )
-
-    def read(self, names):
-        for start in range(0, len(names), AT_A_TIME):
-            paths = {f"{self.path}/{name}": name for name in names[start : start + AT_A_TIME]}
-            with self.one_line():
-                contents = self.files.cat(list(paths))
-            for path, content in contents.items():
-                yield paths[path], content
-
-    def write(self, name, content):
-        with self.one_line():
-            if not self.made:
-                with suppress(FileExistsError):
-                    self.files.mkdir(self.path, create_parents=False)  # a bucket is not made by mistake
-                self.made = True
-            self.files.pipe_file(f"{self.path}/{name}", content)
-
-    def remove(self, name):
-        with self.one_line():
-            self.files.rm_file(f"{self.path}/{name}")
-
-    @contextmanager
-    def locked(self):
-        yield
 
 
 class AnswerStore:
@@ -235,15 +110,6 @@ class AnswerStore:
         self.folder.write(f"{hashlib.sha256(content).hexdigest()[:32]}.parquet", content)
 
 
-def distinct(keys):
-    """Where each of N keys stands first, and which of those each is: M indices in order, N numbers below M."""
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[inverse]
-
-
 def is_part(name):
     return name.endswith(".parquet") and not name.startswith(".")
 
@@ -254,80 +120,6 @@ def facts_of(folder):
         return {}
     ((_, content),) = folder.read([ABOUT])
     return json.loads(content)
-
-
-class Known:
-    """Answers read from the store: arrays over N texts, T templates, K classes.
-
-    scores, against: N x T x K float32 (against: NaN where a teacher has none); tokens, cut: N x T;
-    there: N x T x K bool, which answers are known; embeddings: N x D float16, or None where no answer has any.
-    """
-
-    def __init__(self, scores, against, tokens, cut, there, embeddings=None):
-        self.scores, self.against, self.tokens, self.cut, self.there = scores, against, tokens, cut, there
-        self.embeddings = embeddings
-
-    @classmethod
-    def empty(cls, texts, templates, classes):
-        shape = (texts, templates, classes)
-        return cls(
-            np.zeros(shape, np.float32),
-            np.full(shape, np.nan, np.float32),
-            np.zeros(shape[:2], np.int32),
-            np.zeros(shape[:2], bool),
-            np.zeros(shape, bool),
-        )
-
-    def fill(self, rows, hits, part, templates, words):
-        for target, source in templates:
-            for name, array in (("tokens", self.tokens), ("cut", self.cut)):
-                array[rows, target] = columns_of(part[name], len(hits))[hits, source]
-        if "embedding" in part.column_names:
-            made = columns_of(part["embedding"], len(hits))[hits]
-            if self.embeddings is None:
-                self.embeddings = np.zeros((len(self.there), made.shape[1]), np.float16)
-            self.embeddings[rows] = made
-        count = len(json.loads(part.schema.metadata[b"about"])["words"])
-        for name, array in (("score", self.scores), ("against", self.against)):
-            if name not in part.column_names:
-                continue
-            values = columns_of(part[name], len(hits))[hits]
-            for target, source in templates:
-                for class_target, class_source in words:
-                    array[rows, target, class_target] = values[:, source * count + class_source]
-                    self.there[rows, target, class_target] = True
-
-    def take(self, rows):
-        """The answers of some texts, which may stand several times. rows: M indices."""
-        made = (self.scores, self.against, self.tokens, self.cut, self.there, self.embeddings)
-        return Known(*(None if array is None else array[rows] for array in made))
-
-    def missing(self):
-        """What to ask: a list of (texts, templates, classes), index arrays; texts in their order.
-
-        Texts that miss the same things come together, so the list has one entry but where the
-        templates or classes have changed between runs.
-        """
-        found = []
-        if not len(self.there):
-            return found
-        patterns = np.packbits(~self.there.reshape(len(self.there), -1), axis=1)
-        for pattern in np.unique(patterns, axis=0):
-            if pattern.any():
-                texts = np.flatnonzero((patterns == pattern).all(1))
-                gaps = ~self.there[texts[0]]
-                found.append((texts, np.flatnonzero(gaps.any(1)), np.flatnonzero(gaps.any(0))))
-        return found
-
-
-def parts(texts, lengths, size):
-    """Cuts texts (indices) into parts of `size` texts of about one length, longest first.
-
-    The cut depends on nothing but which texts are asked, so a run that was killed goes on with the
-    same parts, and ends in the same bytes.
-    """
-    order = texts[np.lexsort((texts, -lengths[texts]))]
-    return [order[start : start + size] for start in range(0, len(order), size)]
 
 
 def canonical(value):
@@ -353,14 +145,3 @@ def way_of(score):
 def spelled(template):
     """A params.Template as the store knows it: what is asked, whatever its place in the list."""
     return canonical(template.model_dump(exclude_none=True))
-
-
-def rows_of(array):
-    """N x ... numbers -> a fixed-size list column of N rows."""
-    flat = np.ascontiguousarray(array).reshape(-1)
-    return pa.FixedSizeListArray.from_arrays(pa.array(flat), array[0].size)
-
-
-def columns_of(column, count):
-    """A fixed-size list column -> count x width numbers."""
-    return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(count, -1)

@@ -1,0 +1,25 @@
+"""How texts are put into forward passes."""
+
+
+def pass_tokens(device):
+    """Padded tokens in one forward pass.
+
+    On a processor as many as stay in its caches while a layer works on them: in passes of 4,096 tokens
+    models of BERT-base's size read a quarter less on two cores than in passes of 512. Other devices want
+    many at once.
+    """
+    import torch
+
+    return 256 * torch.get_num_threads() if device == "cpu" else 16_384
+
+
+def token_batches(lengths, budget):
+    """Batches of indices, longest first, each padded to at most `budget` tokens (or one text)."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    batches, batch = [], []
+    for index in order:
+        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+            batches.append(batch)
+            batch = []
+        batch.append(index)
+    return [*batches, batch] if batch else batches
