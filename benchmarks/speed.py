@@ -88,7 +88,8 @@ def sorted_texts(texts):
 def teacher(kind, folder, precision, **changes):
     values = params.load()
     score = values.score["teacher"].model_copy(update={"kind": kind, **changes})
-    return kinds.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
+    given = {"name": "teacher", "device": "cpu", "precision": precision}
+    return kinds.load(score, Path(folder), served=None, descriptions={}, **given)
 
 
 def precisions():
@@ -178,21 +179,23 @@ def useful(ours, layers, texts, templates, words, seconds, best):
     2 operations for each token and each of the `layers` weights, 4 for each number of width, token in sight and
     layer for attention; padding, norms and the output matrix do not count.
     """
+    from nolabels.teachers import causal_reader
+
     config = ours.model.config
     trees = []
-    grow = sys.modules[type(ours).__module__].grow_tree
+    grow = causal_reader.grow_tree
 
     def watched(prompts, classes):
         trees.append(grow(prompts, classes))
         return trees[-1]
 
-    sys.modules[type(ours).__module__].grow_tree = watched
+    causal_reader.grow_tree = watched
     try:
         ours.ask(texts, templates, words)
     finally:
-        sys.modules[type(ours).__module__].grow_tree = grow
+        causal_reader.grow_tree = grow
     tokens = sum(len(tree.ids) for tree in trees)
-    heads = [len(ids) for ids, _ in ours.heads.values()]
+    heads = [len(ids) for ids, _ in ours.reader.heads.values()]
     # a token sees its ancestors and the head; heads differ by template by a few tokens
     sight = sum(depth + 1 + statistics.mean(heads) for tree in trees for depth in tree.depths)
     work = 2 * layers * tokens + 4 * config.hidden_size * sight * config.num_hidden_layers
@@ -507,7 +510,7 @@ def workers(repeats):
     seconds, labels = [], []
     for name, each in (("ray", 1), ("local", threads)):
         runtime = values.runtime.model_copy(update={"engine": name, "threads": each})
-        engine = engines.start(runtime, values.score, "models/teacher", **place)
+        engine = engines.start(runtime, values.score["teacher"], "models/teacher", name="teacher", **place)
         engine.rate(asked[0])
         found = np.zeros(len(texts), int)
 

@@ -376,6 +376,7 @@ def ask(values, teacher, texts):
         values.runtime,
         score,
         model_of(values.fetch.models[teacher]),
+        name=teacher,
         device=device,
         precision=models.pick_precision(score.precision, device),
         served=None,

@@ -25,13 +25,13 @@ from pydantic import ValidationError
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.setup.presets import FOLDER, git, merged
-from nolabels.teachers.store import canonical, facts_of, is_part, spelled, way_of
-from nolabels.teachers.store_folders import open_folder, place
+from nolabels.teachers.store import asker_settings, canonical_json, is_part, read_about, template_json
+from nolabels.teachers.store_folders import open_folder, store_root
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of the store. way: way_of as JSON; size: in bytes."""
+    """One file of the store. way: asker_settings as JSON; size: in bytes."""
 
     name: str
     way: str
@@ -43,8 +43,8 @@ class Part:
 
 def parts_of(folder):
     """The Parts of a teacher's folder; a file that is no table is left to `score`, which notices."""
-    asker = facts_of(folder).get("asker", {})
-    way = canonical(way_of(asker))
+    asker = read_about(folder).get("asker", {})
+    way = canonical_json(asker_settings(asker))
     for name, content in folder.read([name for name in folder.names() if is_part(name)]):
         try:
             meta = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
@@ -69,8 +69,8 @@ def asked_for(text, preset=None):
         words = [str(item["words"]) for item in values["task"]["classes"]]
         found = {}
         for score in teachers_of(values["score"]):
-            templates = [spelled(params.Template.model_validate(item)) for item in score["templates"]]
-            pairs = found.setdefault(canonical(way_of(score)), set())
+            templates = [template_json(params.Template.model_validate(item)) for item in score["templates"]]
+            pairs = found.setdefault(canonical_json(asker_settings(score)), set())
             pairs.update((template, word) for template in templates for word in words)
     except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
@@ -151,7 +151,7 @@ def wanted():
 
 def describe(folder, parts):
     """One line: who was asked, and how much is kept."""
-    asker = facts_of(folder).get("asker", {})
+    asker = read_about(folder).get("asker", {})
     templates = {template for part in parts for template in part.templates}
     words = {word for part in parts for word in part.words}
     answers = sum(part.texts * len(part.templates) * len(part.words) for part in parts)
@@ -166,7 +166,7 @@ def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("--prune", action="store_true", help="remove what no params file asks for")
     args = parser.parse_args(argv)
-    root = place(params.load().runtime.store)
+    root = store_root(params.load().runtime.store)
     names = [name.rstrip("/") for name in open_folder(root).names() if name.endswith("/")]
     asked, unclear = wanted() if args.prune else ({}, [])
     removed = freed = 0

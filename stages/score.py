@@ -6,7 +6,6 @@ finished part.
 usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -15,29 +14,55 @@ from nolabels.core import models, params, speed
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import read_table
 from nolabels.data.texts import answer_key
-from nolabels.teachers import engines, kinds
-from nolabels.teachers.asking import ask, clock, foretell, questions
-from nolabels.teachers.known_answers import distinct
+from nolabels.teachers import asking, engines, kinds
+from nolabels.teachers.known_answers import first_occurrences
 from nolabels.teachers.score_table import write_scores
-from nolabels.teachers.store import AnswerStore, spelled, way_of
-from nolabels.teachers.store_folders import place
-
-# texts of a table up to which the embeddings of a sentence encoder are kept: 1.5 kB a text with 768 numbers
-EMBEDDED_TEXTS = 100_000
+from nolabels.teachers.store import AnswerStore, template_json
+from nolabels.teachers.store_folders import store_root
 
 
-@contextmanager
-def of_teacher(name):
-    """Names the teacher in a message about the section `score`; its module does not know what it is called."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(
-            str(error).replace("params.yaml: score.", f"params.yaml: score.{name}.", 1)
-        ) from error
+def read_texts(path):
+    """The ids of a table, the answer key of each text, and the texts."""
+    table = read_table(path, ["id", "text"])
+    texts = table["text"].to_pylist()
+    return table["id"].combine_chunks(), np.array([answer_key(text) for text in texts], "S16"), texts
 
 
-def main(argv=None):
+def where_it_runs(score, runtime):
+    """The device and the precision of a teacher."""
+    if score.kind == "endpoint":
+        return "served", score.precision
+    device = models.pick_device(runtime.device)
+    models.use_threads(runtime.threads)
+    return device, models.pick_precision(score.precision, device)
+
+
+def ask_missing(args, values, texts, keys, store, missing, total, device, precision):
+    """Has the teacher answer what the store misses: `total` questions about some of the texts."""
+    score, own_machine = values.score[args.name], device != "served"
+    if own_machine:
+        models.versions("torch", "transformers")
+    given = {"served": values.runtime.endpoint, "descriptions": values.task.descriptions}
+    given |= {"name": args.name, "device": device, "precision": precision}
+    engine = engines.start(values.runtime, score, args.teacher, **given)
+    store.remember(parameters=engine.parameters)
+    wording = score.templates, values.task.words
+    if own_machine:  # where an answer may cost money, none is asked for twice
+        asking.say_time_left(engine, texts, missing[0][0], *wording, total)
+    asked = asking.questions(texts, *wording, missing, kinds.PART_TEXTS[score.kind])
+    options = {"embedded": asking.keeps_embeddings(score, texts), "max_minutes": values.runtime.max_minutes}
+    seconds = asking.ask_and_keep(engine, asked, store, keys, total=total, **options)
+    engine.close()
+    part, count = args.texts.stem, total / len(score.templates)
+    speed.record(f"score_{args.name}_{part}", count, seconds, device, questions=total)
+    say(
+        f"score: {args.name}, {part}: asked {total} questions in {asking.format_duration(seconds)}, "
+        f"{total / seconds:.1f} a second"
+    )
+
+
+def read_arguments(argv):
+    """The arguments and the parameters. Raises UserError where there is no such teacher."""
     parser = arguments(__doc__)
     parser.add_argument("name", help="of the teacher, a key under `score`")
     parser.add_argument("texts", type=Path, help="table with id and text")
@@ -47,93 +72,45 @@ def main(argv=None):
     values = params.load()
     if args.name not in values.score:
         raise UserError(f"params.yaml: score.{args.name}: must be there, found {', '.join(values.score)}")
-    with of_teacher(args.name):
-        score_texts(args, values)
+    return args, values
 
 
-def score_texts(args, values):
-    score, words, name = values.score[args.name], values.task.words, f"{args.name}, {args.texts.stem}"
-    if score.kind == "endpoint":
-        device, precision = "served", score.precision
-    else:
-        device = models.pick_device(values.runtime.device)
-        precision = models.pick_precision(score.precision, device)
-        models.use_threads(values.runtime.threads)
-
-    table = read_table(args.texts, ["id", "text"])
-    ids, texts = table["id"].combine_chunks(), table["text"].to_pylist()
-    del table  # the texts are not held twice
-    keys = np.array([answer_key(text) for text in texts], "S16")
-    first, place_of = distinct(keys)  # a text that stands twice is asked once
+def main(argv=None):
+    args, values = read_arguments(argv)
+    score, words = values.score[args.name], values.task.words
+    device, precision = where_it_runs(score, values.runtime)
+    ids, keys, texts = read_texts(args.texts)
+    first, text_of = first_occurrences(keys)  # a text that stands twice is asked once
     keys, texts = keys[first], [texts[row] for row in first]
-    spelling = [spelled(template) for template in score.templates]
+    templates = [template_json(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
-    asker = {
-        **way_of(score.model_dump(include={"kind", "max_tokens", "long_text", "stride"})),
-        "revision": kinds.REVISION[score.kind],
-        "teacher": sha256,
-        "precision": precision,
-    }
-    descriptions = values.task.descriptions
-    if any(template.described for template in score.templates):
-        asker["descriptions"] = descriptions
-    if score.kind == "similarity":
-        asker["text"] = score.templates[0].text  # embeddings depend on it
-    embedded = score.kind == "similarity" and len(texts) <= EMBEDDED_TEXTS
-    store = AnswerStore(place(values.runtime.store), asker)
+    asker = asking.asker_facts(score, sha256, precision, values.task.descriptions)
+    store = AnswerStore(store_root(values.runtime.store), asker)
+    wanted = keys, templates, words, asking.keeps_embeddings(score, texts)
     with store.locked():
-        known = store.read(keys, spelling, words, embedded)
+        known = store.read(*wanted)
         missing = known.missing()
         total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
-        everything = len(texts) * len(spelling)
+        every = len(texts) * len(templates)
         say(
-            f"score: {name}: {len(texts)} texts x {len(spelling)} templates = {everything} questions, "
-            f"{everything - total} known, {total} to ask ({score.kind}, {precision}, {device})"
+            f"score: {args.name}, {args.texts.stem}: {len(texts)} texts x {len(templates)} templates = {every} "
+            f"questions, {every - total} known, {total} to ask ({score.kind}, {precision}, {device})"
         )
         if missing:
-            if score.kind != "endpoint":
-                models.versions("torch", "transformers")
-            engine = engines.start(
-                values.runtime,
-                score,
-                args.teacher,
-                device=device,
-                precision=precision,
-                served=values.runtime.endpoint,
-                descriptions=descriptions,
-            )
-            store.remember(parameters=engine.parameters)
-            if score.kind != "endpoint":  # where an answer may cost money, none is asked for twice
-                foretell(engine, texts, missing[0][0], score.templates, words, total)
-            size = kinds.PART_TEXTS[score.kind]
-            asked = questions(texts, score.templates, words, missing, size)
-            seconds = ask(store, engine, asked, total, keys, values.runtime.max_minutes, embedded)
-            engine.close()
-            speed.record(
-                f"score_{args.name}_{args.texts.stem}",
-                total / len(spelling),
-                seconds,
-                device,
-                questions=total,
-            )
-            say(f"score: {name}: asked {total} questions in {clock(seconds)}, {total / seconds:.1f} a second")
-            known = store.read(keys, spelling, words, embedded)
+            ask_missing(args, values, texts, keys, store, missing, total, device, precision)
+            known = store.read(*wanted)
             if lost := sum(len(rows) for rows, _, _ in known.missing()):
                 raise UserError(
                     f"{values.runtime.store}: must hold what was just answered, found {lost} of {len(texts)} texts "
                     "without; run dvc repro again"
                 )
         facts = store.facts()
-    if not embedded:
+    model = {"kind": score.kind, "precision": precision, "sha256": sha256}
+    model |= {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None}
+    about = {"classes": values.task.names, "words": words, "templates": templates, "model": model}
+    if not wanted[-1]:
         known.embeddings = None
-    about = {
-        "classes": values.task.names,
-        "words": words,
-        "templates": spelling,
-        "model": {"kind": score.kind, "precision": precision, "sha256": sha256}
-        | {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None},
-    }
-    write_scores(args.out, ids, known if len(ids) == len(keys) else known.take(place_of), about)
+    write_scores(args.out, ids, known if len(ids) == len(keys) else known.take(text_of), about)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import yaml
 from nolabels import answers
 from nolabels.core.params import Template
 from nolabels.data.texts import answer_key
-from nolabels.teachers.store import AnswerStore, spelled
+from nolabels.teachers.store import AnswerStore, template_json
 from nolabels.teachers.teacher import Answers
 from tests import tiny
 
@@ -62,7 +62,7 @@ def keep(template, words, texts=("a", "b"), **asker):
     before = set(kept())
     store.write(
         np.array([answer_key(text) for text in texts], "S16"),
-        [spelled(Template.model_validate(template))],
+        [template_json(Template.model_validate(template))],
         list(words),
         given,
     )

@@ -19,7 +19,9 @@ LONG = "The old town walks through a story of people who talk about their lives.
 
 
 def load(folder, max_tokens=256, stride=None, precision="float32"):
-    return Entailment(folder, device="cpu", precision=precision, reading=Reading(max_tokens, stride))
+    return Entailment(
+        folder, name="teacher", device="cpu", precision=precision, reading=Reading(max_tokens, stride)
+    )
 
 
 def hypothesis(template):

@@ -19,7 +19,7 @@ from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
 from nolabels.labeling import tfidf
 from nolabels.students import dataset
-from nolabels.teachers.score_table import first_rows
+from nolabels.teachers.score_table import embedding_column
 from stages import evaluate, forecast, label, select
 from tests import tiny
 
@@ -76,7 +76,7 @@ def write_scores(path, ids, scores, against=None, kind="likelihood", embeddings=
     }
     schema = tables.scores_schema(classes, None if embeddings is None else embeddings.shape[1])
     if embeddings is not None:
-        rows["embedding"] = first_rows(embeddings.astype(np.float16), templates)
+        rows["embedding"] = embedding_column(embeddings.astype(np.float16), templates)
     model = {"kind": kind, "parameters": 1_500_000, "megabytes": 2.5, "precision": "float32"}
     table = pa.table(rows, schema=schema)
     tables.write_table(

@@ -16,9 +16,9 @@ import yaml
 from nolabels.core.stage import UserError
 from nolabels.core.tables import POOL, read_table, write_table
 from nolabels.data.texts import answer_key, text_id
+from nolabels.teachers import asking as asking_module
 from nolabels.teachers import kinds
-from nolabels.teachers.asking import PROBE_TEXTS
-from nolabels.teachers.known_answers import parts
+from nolabels.teachers.asking import PROBE_TEXTS, parts_by_length
 from nolabels.teachers.store import AnswerStore
 from nolabels.teachers.teacher import Answers
 from stages import score
@@ -149,15 +149,15 @@ def test_a_killed_run_loses_no_embeddings(asking, tmp_path):
 
 
 def test_a_long_table_has_no_embeddings(asking, capsys, monkeypatch):
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 299)
     without = asking(300, Encoding(), encode)
     assert "embedding" not in read_table("scores.parquet").column_names
     assert "0 known, 600 to ask" in capsys.readouterr().out
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 300)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 300)
     asking(300, Encoding())
     assert None not in embeddings()[::2]
     assert "0 known, 600 to ask" in capsys.readouterr().out  # scores without embeddings are half an answer
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 299)
     assert asking(300, None) == without
     assert "600 known, 0 to ask" in capsys.readouterr().out
 
@@ -227,9 +227,9 @@ def test_a_damaged_part_is_noticed_and_asked_again(asking, capsys, tmp_path, har
 
 def test_parts_do_not_depend_on_what_was_asked_before():
     lengths = np.random.default_rng(0).integers(1, 99, 700)
-    whole = parts(np.arange(700), lengths, PART_TEXTS)
+    whole = parts_by_length(np.arange(700), lengths, PART_TEXTS)
     assert [len(part) for part in whole] == [128] * 5 + [60]
-    rest = parts(np.sort(np.concatenate(whole[2:])), lengths, PART_TEXTS)
+    rest = parts_by_length(np.sort(np.concatenate(whole[2:])), lengths, PART_TEXTS)
     assert all((left == right).all() for left, right in zip(whole[2:], rest, strict=True))
 
 

@@ -1,8 +1,8 @@
-"""How texts are put into forward passes."""
+"""Which texts go through the model together."""
 
 
-def pass_tokens(device):
-    """Padded tokens in one forward pass.
+def pass_tokens(device: str) -> int:
+    """Padded tokens in one forward pass on a device.
 
     On a processor as many as stay in its caches while a layer works on them: in passes of 4,096 tokens
     models of BERT-base's size read a quarter less on two cores than in passes of 512. Other devices want
@@ -13,8 +13,21 @@ def pass_tokens(device):
     return 256 * torch.get_num_threads() if device == "cpu" else 16_384
 
 
-def token_batches(lengths, budget):
-    """Batches of indices, longest first, each padded to at most `budget` tokens (or one text)."""
+def token_batches(lengths: list[int], budget: int) -> list[list[int]]:
+    """Batches of sequences, from the longest to the shortest.
+
+    Parameters
+    ----------
+    lengths : list of int
+        Tokens of each sequence.
+    budget : int
+        Tokens of a batch at most, each sequence padded to the longest; a sequence that is longer goes alone.
+
+    Returns
+    -------
+    list of list of int
+        The indices of each batch.
+    """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     batches, batch = [], []
     for index in order:

@@ -1,4 +1,4 @@
-"""What the answer store knows of the texts of a run, as arrays, and what it does not."""
+"""The answers of the store to the texts of one run, as arrays, and which are missing."""
 
 import json
 
@@ -6,19 +6,36 @@ import numpy as np
 import pyarrow as pa
 
 
-class Known:
-    """Answers read from the store: arrays over N texts, T templates, K classes.
+class KnownAnswers:
+    """Answers to N texts, T templates and K classes, as far as the store has them.
 
-    scores, against: N x T x K float32 (against: NaN where a teacher has none); tokens, cut: N x T;
-    there: N x T x K bool, which answers are known; embeddings: N x D float16, or None where no answer has any.
+    Attributes
+    ----------
+    scores, against : numpy.ndarray, N x T x K, float32
+        As in teacher.Answers; against is NaN where a teacher has none.
+    tokens, cut : numpy.ndarray, N x T
+        As in teacher.Answers.
+    there : numpy.ndarray, N x T x K, bool
+        Which answers are known.
+    embeddings : numpy.ndarray, N x D, float16, or None
+        None where no answer has any.
     """
 
-    def __init__(self, scores, against, tokens, cut, there, embeddings=None):
+    def __init__(
+        self,
+        scores: np.ndarray,
+        against: np.ndarray,
+        tokens: np.ndarray,
+        cut: np.ndarray,
+        there: np.ndarray,
+        embeddings: np.ndarray | None = None,
+    ):
         self.scores, self.against, self.tokens, self.cut, self.there = scores, against, tokens, cut, there
         self.embeddings = embeddings
 
     @classmethod
-    def empty(cls, texts, templates, classes):
+    def empty(cls, texts: int, templates: int, classes: int) -> "KnownAnswers":
+        """Arrays of that size, in which no answer is known."""
         shape = (texts, templates, classes)
         return cls(
             np.zeros(shape, np.float32),
@@ -28,73 +45,83 @@ class Known:
             np.zeros(shape, bool),
         )
 
-    def fill(self, rows, hits, part, templates, words):
+    def fill(
+        self,
+        rows: np.ndarray,
+        hits: np.ndarray,
+        part: pa.Table,
+        templates: list[tuple[int, int]],
+        words: list[tuple[int, int]],
+    ) -> None:
+        """Takes over the answers of one part of the store.
+
+        Parameters
+        ----------
+        rows : numpy.ndarray, M ints
+            The texts that the part answers, as rows of the arrays here.
+        hits : numpy.ndarray, bool
+            Which rows of the part these are.
+        part : pyarrow.Table
+            As AnswerStore.write makes it.
+        templates, words : list of (int, int)
+            Number here and number in the part, of each template and of each class that both have.
+        """
         for target, source in templates:
             for name, array in (("tokens", self.tokens), ("cut", self.cut)):
-                array[rows, target] = columns_of(part[name], len(hits))[hits, source]
+                array[rows, target] = list_values(part[name], len(hits))[hits, source]
         if "embedding" in part.column_names:
-            made = columns_of(part["embedding"], len(hits))[hits]
+            embeddings = list_values(part["embedding"], len(hits))[hits]
             if self.embeddings is None:
-                self.embeddings = np.zeros((len(self.there), made.shape[1]), np.float16)
-            self.embeddings[rows] = made
+                self.embeddings = np.zeros((len(self.there), embeddings.shape[1]), np.float16)
+            self.embeddings[rows] = embeddings
         count = len(json.loads(part.schema.metadata[b"about"])["words"])
         for name, array in (("score", self.scores), ("against", self.against)):
             if name not in part.column_names:
                 continue
-            values = columns_of(part[name], len(hits))[hits]
+            values = list_values(part[name], len(hits))[hits]
             for target, source in templates:
                 for class_target, class_source in words:
                     array[rows, target, class_target] = values[:, source * count + class_source]
                     self.there[rows, target, class_target] = True
 
-    def take(self, rows):
-        """The answers of some texts, which may stand several times. rows: M indices."""
-        made = (self.scores, self.against, self.tokens, self.cut, self.there, self.embeddings)
-        return Known(*(None if array is None else array[rows] for array in made))
+    def take(self, rows: np.ndarray) -> "KnownAnswers":
+        """The answers to some of the texts (M indices); a text may come several times."""
+        arrays = (self.scores, self.against, self.tokens, self.cut, self.there, self.embeddings)
+        return KnownAnswers(*(None if array is None else array[rows] for array in arrays))
 
-    def missing(self):
-        """What to ask: a list of (texts, templates, classes), index arrays; texts in their order.
+    def missing(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """What to ask: (texts, templates, classes), index arrays; texts in their order.
 
-        Texts that miss the same things come together, so the list has one entry but where the
+        Texts that miss the same things come together. So the list has one entry, and more only where
         templates or classes have changed between runs.
         """
-        found = []
+        gaps = []
         if not len(self.there):
-            return found
+            return gaps
         patterns = np.packbits(~self.there.reshape(len(self.there), -1), axis=1)
         for pattern in np.unique(patterns, axis=0):
             if pattern.any():
                 texts = np.flatnonzero((patterns == pattern).all(1))
-                gaps = ~self.there[texts[0]]
-                found.append((texts, np.flatnonzero(gaps.any(1)), np.flatnonzero(gaps.any(0))))
-        return found
+                absent = ~self.there[texts[0]]
+                gaps.append((texts, np.flatnonzero(absent.any(1)), np.flatnonzero(absent.any(0))))
+        return gaps
 
 
-def rows_of(array):
-    """N x ... numbers -> a fixed-size list column of N rows."""
+def first_occurrences(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different ones of N keys: M indices of where each comes first, in order, and for each key its number below M."""
+    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[inverse]
+
+
+def list_column(array: np.ndarray) -> pa.FixedSizeListArray:
+    """N x ... numbers as a fixed-size list column of N rows."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return pa.FixedSizeListArray.from_arrays(pa.array(flat), array[0].size)
 
 
-def columns_of(column, count):
-    """A fixed-size list column -> count x width numbers."""
+def list_values(column: pa.ChunkedArray, count: int) -> np.ndarray:
+    """A fixed-size list column of `count` rows as count x width numbers."""
     return column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(count, -1)
-
-
-def distinct(keys):
-    """Where each of N keys stands first, and which of those each is: M indices in order, N numbers below M."""
-    _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    return first[order], place[inverse]
-
-
-def parts(texts, lengths, size):
-    """Cuts texts (indices) into parts of `size` texts of about one length, longest first.
-
-    The cut depends on nothing but which texts are asked, so a run that was killed goes on with the
-    same parts, and ends in the same bytes.
-    """
-    order = texts[np.lexsort((texts, -lengths[texts]))]
-    return [order[start : start + size] for start in range(0, len(order), size)]

@@ -1,15 +1,31 @@
-"""The table of a teacher's scores."""
+"""The table of a teacher's scores: what the stage `score` writes."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from nolabels.core.tables import fixed, scores_schema, table_writer
+from nolabels.teachers.known_answers import KnownAnswers
 
-CHUNK_TEXTS = 16_384  # texts to a row group of the out
+CHUNK_TEXTS = 16_384  # texts to a row group
 
 
-def write_scores(path, ids, known, about):
-    """The out: a row for each text and template, texts in the order of their table."""
+def write_scores(path: Path, ids: pa.Array, known: KnownAnswers, about: dict[str, Any]) -> None:
+    """Writes a row for each text and template, texts in the order of their table.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The table to write.
+    ids : pyarrow.Array
+        N ids of the texts.
+    known : KnownAnswers
+        N x T x K answers, all of them known.
+    about : dict
+        JSON-able metadata of the table.
+    """
     count, templates, classes = known.scores.shape
     embeddings = known.embeddings
     schema = scores_schema(classes, None if embeddings is None else embeddings.shape[1])
@@ -30,12 +46,12 @@ def write_scores(path, ids, known, about):
                 "cut": pa.array(known.cut[rows].reshape(-1)),
             }
             if embeddings is not None:
-                columns["embedding"] = first_rows(embeddings[rows], templates)
+                columns["embedding"] = embedding_column(embeddings[rows], templates)
             writer.write_table(pa.table(columns).cast(writer.schema))
 
 
-def first_rows(embeddings, templates):
-    """N x D embeddings as bytes, each in the first of its text's T rows."""
-    made = np.full((len(embeddings), templates), None, object)
-    made[:, 0] = [row.tobytes() for row in np.ascontiguousarray(embeddings)]
-    return pa.array(made.reshape(-1), pa.binary(embeddings.itemsize * embeddings.shape[1]))
+def embedding_column(embeddings: np.ndarray, templates: int) -> pa.Array:
+    """N x D embeddings as bytes, each in the first of the rows that its text has, one for each template."""
+    values = np.full((len(embeddings), templates), None, object)
+    values[:, 0] = [row.tobytes() for row in np.ascontiguousarray(embeddings)]
+    return pa.array(values.reshape(-1), pa.binary(embeddings.itemsize * embeddings.shape[1]))
