@@ -226,7 +226,7 @@ def student(texts, wanted, parts, settings, values):
         train.fit(model, tokenizer, given, nothing, settings, device, precision, folder)
     seconds = time.perf_counter() - started
     return {
-        part: train.predict(model, tokenizer, some.tolist(), settings) for part, some in parts.items()
+        part: train.predict_proba(model, tokenizer, some.tolist(), settings) for part, some in parts.items()
     }, seconds
 
 

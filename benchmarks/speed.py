@@ -89,7 +89,7 @@ def teacher(kind, folder, precision, **changes):
     values = params.load()
     score = values.score["teacher"].model_copy(update={"kind": kind, **changes})
     given = {"name": "teacher", "device": "cpu", "precision": precision}
-    return kinds.load(score, Path(folder), served=None, descriptions={}, **given)
+    return kinds.load_teacher(score, Path(folder), served=None, descriptions={}, **given)
 
 
 def precisions():

@@ -84,11 +84,12 @@ def trained(values, base, path, settings, dev):
     names = values.task.labels
     with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder:
         train, valid = (
-            dataset.lesson(path, split, tokenizer, names, settings, folder) for split in ("train", "valid")
+            dataset.read_dataset(path, split, tokenizer, names, settings, folder)
+            for split in ("train", "valid")
         )
         started = time.perf_counter()
         training.fit(model, tokenizer, train, valid, settings, device, precision, folder)
-    return training.predict(model, tokenizer, dev, settings), time.perf_counter() - started
+    return training.predict_proba(model, tokenizer, dev, settings), time.perf_counter() - started
 
 
 def accuracy(probabilities, names, labels):

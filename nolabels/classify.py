@@ -20,7 +20,7 @@ from pathlib import Path
 
 from nolabels.core.stage import UserError, arguments, run
 from nolabels.data.records import FORMS, STANDARD_INPUT, form_of, rows_of
-from nolabels.students.student import labels_of, load
+from nolabels.students.student import labels_of, load_student
 
 WINDOW = 8192  # rows that are read, sorted by length and answered at a time; memory grows with it
 OUT_FORMS = ("jsonl", "csv", "parquet")
@@ -192,7 +192,7 @@ def read_arguments(argv):
     if args.out is not None and form_of(args.out, OUT_FORMS) is None:
         parser.error(f"--out: must end in .{', .'.join(OUT_FORMS)}, found {args.out}")
     try:
-        model = load(args.model, args.threads)
+        model = load_student(args.model, args.threads)
     except UserError as error:
         parser.error(str(error))
     return args, sources, model

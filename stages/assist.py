@@ -20,7 +20,7 @@ from nolabels.core.tables import (
     write_predictions,
     write_table,
 )
-from nolabels.students.assistant import assisted, cross_fit, is_learned
+from nolabels.students.assistant import assistant_table, cross_fit, is_learned
 
 
 def main(argv=None):
@@ -47,9 +47,9 @@ def main(argv=None):
     more, dev, test = (read_table(path, ["id", "text"]) for path in (args.more, args.dev, args.test))
     unseen = {name: part["text"].to_pylist() for name, part in (("more", more), ("dev", dev), ("test", test))}
     started = time.perf_counter()
-    found, others = cross_fit(table, unseen, args.base, values, settings)
+    of_table, others = cross_fit(table, unseen, args.base, values, settings)
     seconds = time.perf_counter() - started
-    write_table(args.out, assisted(table, more, found, others["more"], task), classes=names)
+    write_table(args.out, assistant_table(table, more, of_table, others["more"], task), classes=names)
     device = models.pick_device(values.runtime.device)
     facts = {
         "kind": "assistant",
@@ -58,9 +58,8 @@ def main(argv=None):
         "versions": versions,
     }
     for part, answers, path in (("dev", dev, args.dev_answers), ("test", test, args.test_answers)):
-        given = others[part]
-        labels = to_column(decide(given, task), names)
-        write_predictions(path, answers["id"], given, labels, names, model=facts)
+        labels = to_column(decide(others[part], task), names)
+        write_predictions(path, answers["id"], others[part], labels, names, model=facts)
     speed.record("assist", int(is_learned(table).sum()), seconds, device)
     say(
         f"assist: {len(table)} pool texts and {len(more)} further ones labeled by {settings.folds} models in {seconds:.0f} s"

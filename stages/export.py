@@ -28,13 +28,12 @@ def write_model(student, folder, precision):
 
     The folder may hold more, which other stages write.
     """
-    from nolabels.students import onnx_graph as graph
-    from nolabels.students import predict
+    from nolabels.students import onnx_graph, predict
 
     known = facts(student)
     model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
     folder.mkdir(parents=True, exist_ok=True)
-    graph.write(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
+    onnx_graph.write_graph(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
     shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
     text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
     (folder / "classes.json").write_text(text, encoding="utf-8")
@@ -78,9 +77,9 @@ def main(argv=None):
     for part in ("dev", "test"):
         texts, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
         started = time.perf_counter()
-        found = model.probabilities(texts["text"].to_pylist())
+        probabilities = model.probabilities(texts["text"].to_pylist())
         seconds += time.perf_counter() - started
-        labels = [labels_of(row, model.classes, model.threshold) for row in found.tolist()]
+        labels = [labels_of(row, model.classes, model.threshold) for row in probabilities.tolist()]
         known = {
             "kind": "onnx",
             "parameters": about(before)["model"]["parameters"],
@@ -89,7 +88,7 @@ def main(argv=None):
         }
         column = pa.array(labels, pa.list_(pa.string()))
         write_predictions(
-            getattr(args, f"onnx_{part}"), texts["id"], found, column, model.classes, model=known
+            getattr(args, f"onnx_{part}"), texts["id"], probabilities, column, model.classes, model=known
         )
         same += [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
     speed.record("export", len(same), seconds, "cpu")

@@ -14,14 +14,15 @@ from nolabels.core.labels import decide, to_column
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import read_table, write_predictions
 from nolabels.reporting.card import of_student
-from nolabels.students.curves import watched, write_curve
-from nolabels.students.dataset import lesson
-from nolabels.students.training import fit, load_base, predict
+from nolabels.students.curves import live_callback, write_curve
+from nolabels.students.dataset import read_dataset
+from nolabels.students.training import fit, load_base, predict_proba
 
-LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
+SCRATCH = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
 
 
-def main(argv=None):
+def read_arguments(argv):
+    """The paths."""
     parser = arguments(__doc__)
     for name, what in (
         ("table", "what to learn from"),
@@ -35,34 +36,57 @@ def main(argv=None):
         ("live", "folder that shows the same while it comes"),
     ):
         parser.add_argument(name, type=Path, help=what)
-    args = parser.parse_args(argv)
-    values = params.load()
-    task, names, settings = values.task, values.task.labels, values.train
+    return parser.parse_args(argv)
 
+
+def train_student(args, values, device, precision, rank):
+    """The trained model, its tokenizer, how many texts it has learned, the Trainer's log, and the seconds.
+
+    rank: the number of this process, where accelerate or torchrun started several.
+    """
     import transformers
 
+    settings = values.train
+    transformers.set_seed(settings.seed)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
+    model = load_base(args.base, values.task, device)
+    folder = SCRATCH / str(rank)
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
+    train, valid = (
+        read_dataset(args.table, split, tokenizer, values.task.labels, settings, folder)
+        for split in ("train", "valid")
+    )
+    texts, started = len(train), time.perf_counter()
+    log = fit(model, tokenizer, train, valid, settings, device, precision, folder, [live_callback(args.live)])
+    seconds = time.perf_counter() - started
+    shutil.rmtree(folder)
+    return model, tokenizer, texts, log, seconds
+
+
+def write_answers(args, model, tokenizer, values, facts):
+    """Writes the student's answers on dev and on test."""
+    task = values.task
+    for texts_path, path in ((args.dev, args.dev_answers), (args.test, args.test_answers)):
+        table = read_table(texts_path, ["id", "text"])
+        probabilities = predict_proba(model, tokenizer, table["text"].to_pylist(), values.train)
+        labels = to_column(decide(probabilities, task), task.labels)
+        write_predictions(path, table["id"], probabilities, labels, task.labels, model=facts)
+
+
+def main(argv=None):
+    args = read_arguments(argv)
+    values = params.load()
+    settings, rank = values.train, int(os.environ.get("RANK", 0))
     versions = models.versions("torch", "transformers")
     device = models.pick_device(values.runtime.device)
     precision = models.pick_precision(settings.precision, device)
     models.use_threads(values.runtime.threads)
-    transformers.set_seed(settings.seed)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(args.base)
-    model = load_base(args.base, task, device)
-    rank = int(os.environ.get("RANK", 0))  # of this process, where accelerate or torchrun started several
-    folder = LESSON / str(rank)
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was killed
-    train, valid = (
-        lesson(args.table, split, tokenizer, names, settings, folder) for split in ("train", "valid")
-    )
-    texts, started = len(train), time.perf_counter()
-    log = fit(model, tokenizer, train, valid, settings, device, precision, folder, [watched(args.live)])
-    seconds = time.perf_counter() - started
-    shutil.rmtree(folder)
+    model, tokenizer, texts, log, seconds = train_student(args, values, device, precision, rank)
     if rank:
         return  # the first process writes what all have learned
 
-    made = {**versions, "precision": precision}
-    models.save(model, tokenizer, args.student, of_student(task, settings, texts, made))
+    card = of_student(values.task, settings, texts, {**versions, "precision": precision})
+    models.save(model, tokenizer, args.student, card)
     write_curve(args.curve, log)
     facts = {
         "kind": "student",
@@ -71,17 +95,12 @@ def main(argv=None):
         "precision": precision,
         "versions": versions,
     }
-    for texts_path, path in ((args.dev, args.dev_answers), (args.test, args.test_answers)):
-        table = read_table(texts_path, ["id", "text"])
-        found = predict(model, tokenizer, table["text"].to_pylist(), settings)
-        write_predictions(path, table["id"], found, to_column(decide(found, task), names), names, model=facts)
+    write_answers(args, model, tokenizer, values, facts)
     steps = log[-1]["step"]
     speed.record("train", texts * settings.epochs, seconds, device, steps=steps)
     losses = [entry["eval_loss"] for entry in log if "eval_loss" in entry]
     unseen = f", loss on the teacher's unseen labels {losses[-1]:.3f}" if losses else ""
-    say(
-        f"train: {len(train['labels'])} texts x {settings.epochs} epochs, {steps} steps in {seconds:.0f} s{unseen}"
-    )
+    say(f"train: {texts} texts x {settings.epochs} epochs, {steps} steps in {seconds:.0f} s{unseen}")
 
 
 if __name__ == "__main__":

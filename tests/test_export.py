@@ -102,7 +102,7 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     student = tiny.student(tmp_path / "student", family)
     model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
     around = tokenizer("")["input_ids"]
-    ids = int8.calibration(model, around)
+    ids = int8.calibration_ids(model, around)
     mask = torch.ones_like(ids)
     with torch.inference_mode():
         expected = model(input_ids=ids, attention_mask=mask).logits

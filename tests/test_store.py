@@ -71,7 +71,7 @@ def asking(tmp_path, monkeypatch, causal_folder):
             "row": list(range(count)),
         }
         write_table("pool.parquet", pa.table(rows, schema=POOL))
-        monkeypatch.setattr(kinds, "load", lambda *_, **__: teacher)
+        monkeypatch.setattr(kinds, "load_teacher", lambda *_, **__: teacher)
         score.main(["teacher", "pool.parquet", str(causal_folder), "scores.parquet"])
         return Path("scores.parquet").read_bytes()
 

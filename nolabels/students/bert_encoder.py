@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from nolabels.students.onnx_operators import Attention
 
@@ -12,12 +13,12 @@ MPNET = ("attn.q", "attn.k", "attn.v", "attn.o", "LayerNorm")
 NAMES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {"mpnet": MPNET}
 
 
-def parts(layer, model_type):
+def _attention_parts(layer: nn.Module, model_type: str) -> list[nn.Module]:
     """Query, key and value of a layer, and the linear layer and the norm behind attention."""
     return [layer.attention.get_submodule(name) for name in NAMES[model_type]]
 
 
-def biases(model):
+def relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
     """What MPNet adds to the scores of all its layers: heads x 2n - 1, for keys from n - 1 tokens before
     the query to n - 1 behind it, n tokens being the longest text. None where scores depend on no distance.
 
@@ -27,64 +28,71 @@ def biases(model):
     if not hasattr(model.base_model.encoder, "compute_position_bias"):
         return None
     longest = torch.empty(1, model.config.max_position_embeddings, 1)
-    (found,) = model.base_model.encoder.compute_position_bias(longest).detach()
-    return torch.cat([found[:, 1:, 0].flip(1), found[:, 0]], 1)
+    (biases,) = model.base_model.encoder.compute_position_bias(longest).detach()
+    return torch.cat([biases[:, 1:, 0].flip(1), biases[:, 0]], 1)
 
 
 class Encoder(nn.Module):
     """A classifier on an encoder that is built like BERT: the same sums, fewer of them.
 
-    spread: for each of its layer norms but the last what `smooth` divided their outputs by, which
-    the sum that goes past the next layer is multiplied by again.
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Of a type in NAMES.
+    spread : list of torch.Tensor or None
+        For each of its layer norms but the last what `smooth` divided its output by. The sum that goes past the next
+        layer is multiplied by it again.
     """
 
-    def __init__(self, model, spread=None):
+    def __init__(self, model: PreTrainedModel, spread: list[torch.Tensor] | None = None):
         super().__init__()
         self.model = model
         self.base = model.base_model
         self.heads = model.config.num_attention_heads
         self.spread = nn.ParameterList(spread or [])
-        self.register_buffer("biases", biases(model))
+        self.register_buffer("biases", relative_biases(model))
 
-    def past(self, x, place):
-        return x * self.spread[place] if len(self.spread) else x
+    def _residual(self, x: torch.Tensor, norm: int) -> torch.Tensor:
+        """x, which comes from a norm (its number), as it was before it was smoothed."""
+        return x * self.spread[norm] if len(self.spread) else x
 
-    def bias(self, ids):
+    def _bias(self, ids: torch.Tensor) -> torch.Tensor | None:
         """1 x heads x tokens x tokens, or None. ids: batch x tokens."""
         if self.biases is None:
             return None
-        place = torch.arange(ids.shape[1])
-        return self.biases[:, place[None] - place[:, None] + self.biases.shape[1] // 2][None]
+        position = torch.arange(ids.shape[1])
+        return self.biases[:, position[None] - position[:, None] + self.biases.shape[1] // 2][None]
 
-    def forward(self, input_ids, attention_mask):
-        mask, bias = attention_mask.to(torch.int32), self.bias(input_ids)
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Batch x tokens of both -> batch x K logits."""
+        mask, bias = attention_mask.to(torch.int32), self._bias(input_ids)
         x = self.base.embeddings(input_ids=input_ids)
         if hasattr(self.base, "embeddings_project"):
             x = self.base.embeddings_project(x)
         layers = self.base.encoder.layer
         for number, layer in enumerate(layers):
-            query, key, value, dense, norm = parts(layer, self.model.config.model_type)
+            query, key, value, dense, norm = _attention_parts(layer, self.model.config.model_type)
             q = x
             if number == len(layers) - 1:  # nothing but its first token is read
                 q, bias = x[:, :1], None if bias is None else bias[:, :, :1]
-            found = Attention.apply(query(q), key(x), value(x), mask, bias, self.heads)
-            x = norm(dense(found) + self.past(q, 2 * number))
-            found = layer.output.dense(layer.intermediate(x))
-            x = layer.output.LayerNorm(found + self.past(x, 2 * number + 1))
+            attended = Attention.apply(query(q), key(x), value(x), mask, bias, self.heads)
+            x = norm(dense(attended) + self._residual(q, 2 * number))
+            fed_forward = layer.output.dense(layer.intermediate(x))
+            x = layer.output.LayerNorm(fed_forward + self._residual(x, 2 * number + 1))
         if getattr(self.base, "pooler", None) is not None:
             return self.model.classifier(self.base.pooler(x))
         return self.model.classifier(x)
 
 
-def norms(model):
-    """Of each layer norm but the last: itself, or None, and the linear layers that read it."""
+def norms_and_readers(model: PreTrainedModel) -> list[tuple[nn.Module | None, list[nn.Linear]]]:
+    """Each layer norm but the last, or None where a projection stands in between, and the linear layers that read it."""
     base = model.base_model
     layers = base.encoder.layer
     projected = hasattr(base, "embeddings_project")
-    found = []
+    pairs = []
     for number, layer in enumerate(layers):
         before = layers[number - 1].output if number else None if projected else base.embeddings
-        query, key, value, _, norm = parts(layer, model.config.model_type)
-        found.append((before and before.LayerNorm, [query, key, value]))
-        found.append((norm, [layer.intermediate.dense]))
-    return found
+        query, key, value, _, norm = _attention_parts(layer, model.config.model_type)
+        pairs.append((before and before.LayerNorm, [query, key, value]))
+        pairs.append((norm, [layer.intermediate.dense]))
+    return pairs

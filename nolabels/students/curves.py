@@ -1,19 +1,24 @@
 """The course of training: as it comes, and as a table."""
 
 import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
 
 LOGGED = {"loss": "loss", "valid_loss": "eval_loss", "learning_rate": "learning_rate"}  # ours: the Trainer's
 
 
-def watched(folder):
-    """A callback of the Trainer that writes what it logs into `folder` while it learns, with DVCLive.
+def live_callback(folder: Path) -> "TrainerCallback":
+    """A callback of the Trainer that writes what it logs into a folder while it learns, with DVCLive.
 
     For people and for DVC's extension and Studio, which read such a folder; no out, so nothing depends on it.
     """
     import dvclive
     import transformers
 
-    class Watched(transformers.TrainerCallback):
+    class LiveCallback(transformers.TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
             # dvc.yaml stays as it is, and what an experiment is stays with `dvc exp`
             self.live = dvclive.Live(str(folder), dvcyaml=None, save_dvc_exp=False)
@@ -28,11 +33,19 @@ def watched(folder):
         def on_train_end(self, args, state, control, **kwargs):
             self.live.end()
 
-    return Watched()
+    return LiveCallback()
 
 
-def write_curve(path, log):
-    """step, epoch, loss, valid_loss, learning_rate: one line for each time something was logged."""
+def write_curve(path: Path, log: list[dict[str, Any]]) -> None:
+    """Writes a csv of step, epoch, loss, valid_loss and learning_rate.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file to write.
+    log : list of dict
+        As `training.fit` returns it: a line for each time something was logged.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = {}
     for entry in log:

@@ -5,9 +5,9 @@ Input: `input_ids` and `attention_mask`, int64, batch x tokens. Output: `logits`
 Three things make it fast, and none is seen from outside:
 - int8: linear layers multiply 8-bit integers (onnxruntime's DynamicQuantizeMatMul, weights with a
   scale for each output), and the words' embeddings are 8-bit integers;
-- the encoders that are built like BERT (`NAMES`) are traced from `Encoder` below: attention is one
+- the encoders that are built like BERT are traced from `bert_encoder.Encoder`: attention is one
   operation, and of the last layer only the first token is computed, the one that the classifier reads;
-- what int8 would lose is scaled before it is lost: see `Int8Linear` and `smooth`.
+- what int8 would lose is scaled before it is lost: see `Int8Linear` and `smooth` in int8.py.
 
 Everything is deterministic: equal weights give equal bytes.
 """
@@ -18,50 +18,65 @@ import os
 import sys
 import tempfile
 import warnings
+from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from nolabels.students.bert_encoder import NAMES, Encoder
-from nolabels.students.int8 import calibration, smooth, to_int8, used_once
+from nolabels.students.int8 import calibration_ids, layers_used_once, smooth, to_int8
 from nolabels.students.onnx_operators import MICROSOFT
 
 OPSET = 17
 
 
-class Whole(nn.Module):
-    """Any sequence classifier as it is."""
+class AnyClassifier(nn.Module):
+    """A sequence classifier of any make, as it is."""
 
-    def __init__(self, model):
+    def __init__(self, model: PreTrainedModel):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids, attention_mask):
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Batch x tokens of both -> batch x K logits."""
         return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
 
 
-def prepared(model, around, precision):
-    """What is traced for a model: a copy, so that the model itself stays as it is."""
+def prepare(model: PreTrainedModel, around: list[int], precision: str) -> nn.Module:
+    """What is traced for a model: a copy, so that the model itself stays as it is. See write_graph."""
     model = copy.deepcopy(model).eval()
     like_bert = model.config.model_type in NAMES and not getattr(model.config, "is_decoder", False)
     spread = None
     if precision == "int8":
-        layers = used_once(model, calibration(model, around))
+        layers = layers_used_once(model, calibration_ids(model, around))
         if like_bert:
             spread = smooth(model, around)
         to_int8(model, layers)
-    return Encoder(model, spread) if like_bert else Whole(model)
+    return Encoder(model, spread) if like_bert else AnyClassifier(model)
 
 
-def write(model, path, around, precision):
-    """Writes a model as an ONNX graph. around: ids of the empty text; precision: int8 or float32."""
-    ids = calibration(model, around)[:2]
+def write_graph(model: PreTrainedModel, path: Path, around: list[int], precision: str) -> None:
+    """Writes a model as an ONNX graph.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        A sequence classifier in float32.
+    path : pathlib.Path
+        The file to write.
+    around : list of int
+        Token ids of the empty text.
+    precision : {"int8", "float32"}
+        Of weights and products.
+    """
+    ids = calibration_ids(model, around)[:2]
     mask = torch.ones_like(ids)
     mask[1, -3:] = 0
     batch = {0: "batch", 1: "tokens"}
-    with silent(), warnings.catch_warnings(action="ignore"):
+    with _silent(), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            prepared(model, around, precision),
+            prepare(model, around, precision),
             (ids, mask),
             path,
             input_names=["input_ids", "attention_mask"],
@@ -75,7 +90,7 @@ def write(model, path, around, precision):
 
 
 @contextlib.contextmanager
-def silent():
+def _silent():
     """Keeps back what libraries write to standard error, Python's or not; shows it after an exception.
 
     The exporter tells for every operation of onnxruntime's own that it does not know its shapes.

@@ -1,15 +1,21 @@
 """transformers' Trainer with the two differences that nolabels.students.training names."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nolabels.core.params import Learning
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 HEAD_RATE = 10
 GROUP_BATCHES = 50  # batches whose texts are sorted by length together, as in the Trainer's own grouping
 
 
-def parameter_groups(model, decayed, settings):
-    """AdamW's groups: the head at HEAD_RATE times the rate, and no weight decay outside `decayed` (names)."""
+def parameter_groups(model: "PreTrainedModel", decayed: set[str], settings: Learning) -> list[dict[str, Any]]:
+    """AdamW's groups: the head at HEAD_RATE times the rate, and weight decay for `decayed` (names) alone."""
     groups = {}
     for name, parameter in model.named_parameters():
         head = not name.startswith(f"{model.base_model_prefix}.")
@@ -24,10 +30,22 @@ def parameter_groups(model, decayed, settings):
     ]
 
 
-def shuffled_batches(lengths, batch_size, draw):
-    """Indices of N texts: batches of about one length, one after the other, in random order.
+def shuffled_batches(lengths: np.ndarray, batch_size: int, draw: np.random.Generator) -> np.ndarray:
+    """Batches of texts of about one length, in random order.
 
-    lengths: N; draw: numpy Generator. The last batch may be a smaller one.
+    Parameters
+    ----------
+    lengths : numpy.ndarray, N
+        Of the texts, in tokens.
+    batch_size : int
+        Texts in a batch; the last batch may be smaller.
+    draw : numpy.random.Generator
+        Where the random order comes from.
+
+    Returns
+    -------
+    numpy.ndarray, N
+        Indices of the texts, one batch after the other.
     """
     order = draw.permutation(len(lengths))
     step = batch_size * GROUP_BATCHES
@@ -38,8 +56,8 @@ def shuffled_batches(lengths, batch_size, draw):
     return np.concatenate([batches.reshape(-1), order[whole:]])
 
 
-def make_arguments(device):
-    """The Trainer's arguments for one device of a process, a torch device name.
+def make_arguments(device: str) -> "type[TrainingArguments]":
+    """The class of the Trainer's arguments for one device of a process, a torch device name.
 
     Left to itself the Trainer takes every GPU into DataParallel, which makes a step several times `batch_size`, and
     begins with the first one. Where accelerate or torchrun started several processes each keeps the GPU it was given.
@@ -50,10 +68,10 @@ def make_arguments(device):
     class Arguments(transformers.TrainingArguments):
         @cached_property
         def _setup_devices(self):
-            found = super()._setup_devices
+            default = super()._setup_devices
             several = self.parallel_mode == transformers.training_args.ParallelMode.DISTRIBUTED
             if several or not device.startswith("cuda"):
-                return found
+                return default
             self._n_gpu = 1
             chosen = torch.device(device if ":" in device else "cuda:0")
             torch.cuda.set_device(chosen)
@@ -62,8 +80,8 @@ def make_arguments(device):
     return Arguments
 
 
-def make_trainer():
-    """The Trainer with the two differences that the head of this module names."""
+def make_trainer() -> "type[Trainer]":
+    """The class of the Trainer, with the two differences that the head of nolabels.students.training names."""
     import torch
     import transformers
 

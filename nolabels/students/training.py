@@ -10,35 +10,57 @@ from the Trainer's defaults in two points, whose gains stand in benchmarks/quali
 """
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nolabels.core.params import Learning, Task
 from nolabels.core.stage import say
 from nolabels.students.dataset import encode
 from nolabels.students.trainer import make_arguments, make_trainer
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 
 PREDICT_BATCH = 64
 PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time
 
 
-def cross_entropy(outputs, labels, num_items_in_batch=None):
+def cross_entropy(
+    outputs: Any, labels: "torch.Tensor", num_items_in_batch: int | None = None
+) -> "torch.Tensor":
     """Mean over the texts of - sum_k target_k log p_k; labels as `targets` gives them."""
     return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
 
 
-def binary_cross_entropy(outputs, labels, num_items_in_batch=None):
+def binary_cross_entropy(
+    outputs: Any, labels: "torch.Tensor", num_items_in_batch: int | None = None
+) -> "torch.Tensor":
     """The same with each class judged by itself, the mean over the classes."""
     from torch.nn.functional import binary_cross_entropy_with_logits
 
     return binary_cross_entropy_with_logits(outputs.logits.float(), labels)
 
 
-def load_base(folder, task, device):
+def load_base(folder: str | Path, task: Task, device: str) -> "PreTrainedModel":
     """A sequence classifier with a new head for the task's labels, in float32.
 
     The head is new also where the base has one of the same size: a base that somebody trained on labels must not
     bring them in, and one line says that it is such a base. With several labels per text the configuration says
     so, and from which probability on a class holds; transformers' pipeline reads the first.
+
+    Parameters
+    ----------
+    folder : path
+        Of the base model.
+    task : Task
+        labels, multi_label and threshold are read.
+    device : str
+        A torch device name.
     """
     import torch
     import transformers
@@ -66,36 +88,43 @@ def load_base(folder, task, device):
     return model.to(device)
 
 
-def several(model):
+def is_multi_label(model: "PreTrainedModel") -> bool:
     """Whether the model judges each class by itself."""
     return model.config.problem_type == "multi_label_classification"
 
 
-def fit(model, tokenizer, train, valid, settings, device, precision, folder, callbacks=()):
-    """Trains with transformers' Trainer; returns its log: a list of dicts with step, loss or eval_loss.
+def fit(
+    model: "PreTrainedModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    train: "Dataset",
+    valid: "Dataset",
+    settings: Learning,
+    device: str,
+    precision: str,
+    folder: str | Path,
+    callbacks: "Sequence[TrainerCallback]" = (),
+) -> list[dict[str, Any]]:
+    """Trains a model, in place, with transformers' Trainer.
 
-    train, valid: Datasets as of `lesson`; valid only watches the loss and may hold no text. callbacks: further
-    ones of the Trainer.
+    Parameters
+    ----------
+    model, tokenizer
+        The model as `load_base` makes it, and its tokenizer.
+    train, valid : datasets.Dataset
+        As of dataset.read_dataset; valid only watches the loss and may hold no text.
+    settings, device, precision, folder
+        How to train, on which torch device, in float32 or bfloat16, and where the Trainer may write.
+    callbacks : sequence of transformers.TrainerCallback
+        Further ones.
+
+    Returns
+    -------
+    list of dict
+        The Trainer's log: step, epoch, and loss or eval_loss.
     """
     import transformers
 
-    arguments = make_arguments(device)(
-        output_dir=folder,
-        num_train_epochs=settings.epochs,
-        learning_rate=settings.learning_rate,
-        per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=PREDICT_BATCH,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-        eval_strategy="epoch" if len(valid) else "no",
-        save_strategy="no",
-        report_to="none",
-        use_cpu=device == "cpu",
-        bf16=precision == "bfloat16",
-        disable_tqdm=not sys.stderr.isatty(),
-        dataloader_pin_memory=device != "cpu",
-        average_tokens_across_devices=False,  # the losses are means over texts, whatever the device
-    )
+    arguments = trainer_arguments(settings, device, precision, folder, bool(len(valid)))
     step = arguments.train_batch_size * arguments.world_size  # texts, on all devices
     steps = -(-len(train) // step) * settings.epochs
     arguments.warmup_steps = round(settings.warmup * steps)
@@ -106,7 +135,7 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder, cal
         train_dataset=train,
         eval_dataset=valid if len(valid) else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        compute_loss_func=binary_cross_entropy if several(model) else cross_entropy,
+        compute_loss_func=binary_cross_entropy if is_multi_label(model) else cross_entropy,
         callbacks=list(callbacks),
         settings=settings,
     )
@@ -115,11 +144,53 @@ def fit(model, tokenizer, train, valid, settings, device, precision, folder, cal
     return trainer.state.log_history
 
 
-def predict(model, tokenizer, texts, settings):
-    """N x K probabilities, in the order of the texts; batches hold texts of about one length."""
+def trainer_arguments(
+    settings: Learning, device: str, precision: str, folder: str | Path, validates: bool
+) -> "TrainingArguments":
+    """The Trainer's arguments, but for what hangs on the number of texts; validates: whether there are valid texts."""
+    return make_arguments(device)(
+        output_dir=folder,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        per_device_eval_batch_size=PREDICT_BATCH,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        eval_strategy="epoch" if validates else "no",
+        save_strategy="no",
+        report_to="none",
+        use_cpu=device == "cpu",
+        bf16=precision == "bfloat16",
+        disable_tqdm=not sys.stderr.isatty(),
+        dataloader_pin_memory=device != "cpu",
+        average_tokens_across_devices=False,  # the losses are means over texts, whatever the device
+    )
+
+
+def predict_proba(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", texts: list[str], settings: Learning
+) -> np.ndarray:
+    """Probabilities of the classes; batches hold texts of about one length.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        A sequence classifier.
+    tokenizer : transformers.PreTrainedTokenizerBase
+        Of the model.
+    texts : list of str
+        N texts.
+    settings : Learning
+        max_tokens is read.
+
+    Returns
+    -------
+    numpy.ndarray, N x K, float32
+        In the order of the texts.
+    """
     import torch
 
-    found = np.zeros((len(texts), model.config.num_labels), np.float32)
+    probabilities = np.zeros((len(texts), model.config.num_labels), np.float32)
     model.eval()
     with torch.inference_mode():
         for first in range(0, len(texts), PREDICT_BLOCK):
@@ -129,6 +200,6 @@ def predict(model, tokenizer, texts, settings):
                 rows = order[start : start + PREDICT_BATCH]
                 batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
                 logits = model(**batch.to(model.device)).logits.float()
-                shares = logits.sigmoid() if several(model) else logits.softmax(-1)
-                found[first + rows] = shares.cpu().numpy()
-    return found
+                shares = logits.sigmoid() if is_multi_label(model) else logits.softmax(-1)
+                probabilities[first + rows] = shares.cpu().numpy()
+    return probabilities

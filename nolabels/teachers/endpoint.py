@@ -27,7 +27,7 @@ class Endpoint(Teacher):
     folder : path
         With endpoint.json.
     name, served, reading
-        See kinds.load.
+        See kinds.load_teacher.
 
     Raises
     ------

@@ -47,7 +47,7 @@ class Local:
     """One teacher in this process."""
 
     def __init__(self, score: Score, folder: str | Path, given: dict[str, Any]):
-        self.teacher = kinds.load(score, folder, **given)
+        self.teacher = kinds.load_teacher(score, folder, **given)
         self.parameters = self.teacher.parameters
 
     def rate(self, question: Question) -> float:
@@ -76,7 +76,7 @@ class Worker:
     def teacher(self) -> Teacher:
         """The teacher of this process."""
         models.use_threads(self.threads)
-        return kinds.load(self.score, self.folder, **self.given)
+        return kinds.load_teacher(self.score, self.folder, **self.given)
 
     def parameters(self) -> int | None:
         """How many numbers the teacher's model holds."""
@@ -202,7 +202,7 @@ def start(runtime: Runtime, score: Score, folder: str | Path, **given: Any) -> L
     folder : path
         The folder of its model.
     **given
-        The other arguments of kinds.load.
+        The other arguments of kinds.load_teacher.
 
     Returns
     -------

@@ -17,13 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from nolabels.core import models
 from nolabels.core.params import Template
 from nolabels.core.stage import say
-from nolabels.teachers import packing
-from nolabels.teachers.batches import pass_tokens, token_batches
-from nolabels.teachers.teacher import Reading, Teacher
+from nolabels.teachers.batches import token_batches
+from nolabels.teachers.local_teacher import LocalTeacher
 
 
-class Entailment(Teacher):
-    """Scores texts with a sequence classifier that was trained on NLI (safetensors).
+class Entailment(LocalTeacher):
+    """Scores texts with a sequence classifier that was trained on NLI (safetensors); see LocalTeacher for its parameters.
 
     Its labels may have any order; the first whose name begins with "entail", in any case, is
     entailment. What a class competes with when it is judged by itself is what the pipeline takes: the
@@ -33,40 +32,16 @@ class Entailment(Teacher):
 
     A text that is longer than the model and its hypothesis leave room for is cut, as the pipeline does, and the
     hypothesis never.
-
-    Parameters
-    ----------
-    folder : path
-        Of the model.
-    name, device, precision, reading
-        See kinds.load.
-    batch_tokens : int or None
-        Padded tokens in one forward pass; None for as many as suit the device.
-
-    Raises
-    ------
-    UserError
-        Where the model is no sequence classifier or has no entailment label.
     """
 
     kind = "entailment"
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        name: str,
-        device: str,
-        precision: str,
-        reading: Reading,
-        batch_tokens: int | None = None,
-    ):
-        self.name = name
+    def _load(self, folder: str | Path, precision: str) -> None:
         classes = models.architectures(folder)
         if not any(one.endswith("ForSequenceClassification") for one in classes):
             raise self.wrong_kind("a sequence classifier trained on NLI", classes, folder)
         self.model, self.tokenizer = models.load(
-            folder, "SequenceClassification", device=device, precision=precision
+            folder, "SequenceClassification", device=self.device, precision=precision
         )
         labels = self.model.config.label2id
         entailing = (number for label, number in labels.items() if label.lower().startswith("entail"))
@@ -79,10 +54,6 @@ class Entailment(Teacher):
             say(
                 f"score: note: a class judged by itself competes with {rival!r}, as in transformers' pipeline"
             )
-        self.parameters = self.model.num_parameters()
-        self.device = device
-        self.reading = reading
-        self.batch_tokens = batch_tokens or pass_tokens(device)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:
@@ -94,7 +65,6 @@ class Entailment(Teacher):
             )
             raise self.error("kind", f"{self.kind} {rule}")
         self.size = models.size(self.model, self.tokenizer)
-        packing.pack(self.model, device, precision, reading.max_tokens)
 
     @torch.inference_mode()
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:

@@ -1,6 +1,6 @@
 """The kinds of teacher: which class is which, and what their answers in the store hang on.
 
-A kind is one module with one subclass of Teacher; `load` below names it. Nothing here imports torch:
+A kind is one module with one subclass of Teacher; `load_teacher` below names it. Nothing here imports torch:
 what a kind needs is imported with its module.
 """
 
@@ -16,7 +16,7 @@ REVISION = {"likelihood": 3, "entailment": 2, "similarity": 3, "endpoint": 1}
 PART_TEXTS = {"likelihood": 128, "entailment": 128, "similarity": 128, "endpoint": 16}
 
 
-def load(
+def load_teacher(
     score: Score,
     folder: str | Path,
     *,

@@ -30,11 +30,9 @@ import numpy as np
 
 from nolabels.core import models
 from nolabels.core.params import Template
-from nolabels.teachers import packing
-from nolabels.teachers.batches import pass_tokens
 from nolabels.teachers.causal_reader import CausalReader
+from nolabels.teachers.local_teacher import LocalTeacher
 from nolabels.teachers.prompts import Prompt, render, token_ids
-from nolabels.teachers.teacher import Reading, Teacher
 
 # how far the shared path may be from the plain one: absolute and relative; bfloat16 log-likelihoods
 # move by some tenths with the shape of a batch, a model that cannot be shared is off by whole units
@@ -51,45 +49,20 @@ CANNOT_SHARE = (
 )
 
 
-class Likelihood(Teacher):
-    """Scores texts with a causal model (safetensors or GGUF).
+class Likelihood(LocalTeacher):
+    """Scores texts with a causal model (safetensors or GGUF); see LocalTeacher for its parameters.
 
-    Parameters
-    ----------
-    folder : path
-        Of the model.
-    name, device, precision, reading
-        See kinds.load.
-    batch_tokens : int or None
-        Padded tokens in one forward pass; None for as many as suit the device.
-
-    Raises
-    ------
-    UserError
-        Where the folder holds no causal model, or, when it is asked, where a chat template meets a tokenizer that
-        has no chat form.
+    Asked with a chat template, it needs a tokenizer that has a chat form.
     """
 
     kind = "likelihood"
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        name: str,
-        device: str,
-        precision: str,
-        reading: Reading,
-        batch_tokens: int | None = None,
-    ):
-        self.name = name
+    def _load(self, folder: str | Path, precision: str) -> None:
         classes = models.architectures(folder)
         if not any(one.endswith(("ForCausalLM", "LMHeadModel")) for one in classes):
             raise self.wrong_kind("a causal language model", classes, folder)
-        self.model, self.tokenizer = models.load(folder, "CausalLM", device=device, precision=precision)
-        self.parameters = self.model.num_parameters()
-        self.reading = reading
-        self.reader = CausalReader(self.model, self.tokenizer, device, batch_tokens or pass_tokens(device))
+        self.model, self.tokenizer = models.load(folder, "CausalLM", device=self.device, precision=precision)
+        self.reader = CausalReader(self.model, self.tokenizer, self.device, self.batch_tokens)
         special = [re.escape(token) for token in self.tokenizer.all_special_tokens if len(token) > 1]
         self.special = re.compile("|".join(special)) if special else None
         self.positions = getattr(self.model.config, "max_position_embeddings", None)
@@ -98,7 +71,6 @@ class Likelihood(Teacher):
         self.start = [next(token for token in first if token is not None)]
         self.null_scores = {}  # of the null prompts, those with an empty text
         self.tolerance = TOLERANCE[precision]
-        packing.pack(self.model, device, precision, reading.max_tokens)
 
     def clean(self, text: str) -> str:
         """The text with the model's control tokens taken apart, so that no text ends its own turn."""

@@ -8,6 +8,7 @@ classes and templates, and its embedding is an answer too: `label` looks for gro
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,9 @@ from transformers import BatchEncoding
 
 from nolabels.core import models
 from nolabels.core.params import Template
-from nolabels.teachers import packing
-from nolabels.teachers.batches import pass_tokens, token_batches
+from nolabels.teachers.batches import token_batches
+from nolabels.teachers.local_teacher import LocalTeacher
 from nolabels.teachers.pooling import normalize, pool_last, pool_mean, read_steps
-from nolabels.teachers.teacher import Reading, Teacher
 
 # Cosines of texts lie close together; softmax wants them further apart. 20 is what sentence encoders
 # are commonly trained with: `scale` of MultipleNegativesRankingLoss in sentence-transformers, a
@@ -28,7 +28,7 @@ SCALE = 20.0
 OTHER = ("Classification", "QuestionAnswering", "MultipleChoice", "ConditionalGeneration")
 
 
-class Similarity(Teacher):
+class Similarity(LocalTeacher):
     """Scores texts with a sentence encoder.
 
     How token states become one embedding is read from the model's own files, those of
@@ -40,32 +40,21 @@ class Similarity(Teacher):
     Parameters
     ----------
     folder : path
-        Of the model.
-    name, device, precision, reading, descriptions
-        See kinds.load.
-    batch_tokens : int or None
-        Padded tokens in one forward pass; None for as many as suit the device.
-
-    Raises
-    ------
-    UserError
-        Where the model is no encoder, or has a step that is not known.
+        Of the model. UserError where it is no encoder, or has a step that is not known.
+    descriptions : dict of str to str
+        Descriptions of the classes by their words.
+    **given
+        The other parameters of LocalTeacher.
     """
 
     kind = "similarity"
 
-    def __init__(
-        self,
-        folder: str | Path,
-        *,
-        name: str,
-        device: str,
-        precision: str,
-        reading: Reading,
-        descriptions: dict[str, str],
-        batch_tokens: int | None = None,
-    ):
-        self.name = name
+    def __init__(self, folder: str | Path, *, descriptions: dict[str, str], **given: Any):
+        super().__init__(folder, **given)
+        self.descriptions = descriptions
+        self.class_embeddings = {}
+
+    def _load(self, folder: str | Path, precision: str) -> None:
         classes = models.architectures(folder)
         steps = read_steps(Path(folder))
         if steps is None and (not classes or classes[0].endswith(OTHER)):
@@ -74,18 +63,11 @@ class Similarity(Teacher):
         self.steps = steps or [pool_last if causal else pool_mean]
         # of T5 the encoder alone
         head = "TextEncoding" if classes and classes[0].startswith(("T5", "MT5", "UMT5")) else ""
-        self.model, self.tokenizer = models.load(folder, head, device=device, precision=precision)
-        self.parameters = self.model.num_parameters()
-        self.device = device
-        self.reading = reading
-        self.descriptions = descriptions
-        self.batch_tokens = batch_tokens or pass_tokens(device)
+        self.model, self.tokenizer = models.load(folder, head, device=self.device, precision=precision)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "right"
         self.size = models.size(self.model, self.tokenizer)
-        packing.pack(self.model, device, precision, reading.max_tokens)
-        self.class_embeddings = {}
 
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score."""
