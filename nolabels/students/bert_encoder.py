@@ -18,7 +18,7 @@ def _attention_parts(layer: nn.Module, model_type: str) -> list[nn.Module]:
     return [layer.attention.get_submodule(name) for name in NAMES[model_type]]
 
 
-def relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
+def _relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
     """What MPNet adds to the scores of all its layers: heads x 2n - 1, for keys from n - 1 tokens before
     the query to n - 1 behind it, n tokens being the longest text. None where scores depend on no distance.
 
@@ -50,7 +50,7 @@ class Encoder(nn.Module):
         self.base = model.base_model
         self.heads = model.config.num_attention_heads
         self.spread = nn.ParameterList(spread or [])
-        self.register_buffer("biases", relative_biases(model))
+        self.register_buffer("biases", _relative_biases(model))
 
     def _residual(self, x: torch.Tensor, norm: int) -> torch.Tensor:
         """x, which comes from a norm (its number), as it was before it was smoothed."""

@@ -14,7 +14,7 @@ TINY = 1e-3  # a row of activations is never divided by less
 CALIBRATION = (16, 32)  # texts of random tokens, and tokens in each, from which `smooth` reads ranges
 
 
-def quantize(weight: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _quantize(weight: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """8-bit integers and the scale of each slice along `dim`; weight is about the first times the second."""
     scale = weight.abs().amax(dim, keepdim=True).clamp(min=1e-12) / 127
     return (weight / scale).round().to(torch.int8), scale
@@ -34,7 +34,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear, scale_tokens: bool):
         super().__init__()
-        weight, scale = quantize(linear.weight.data.t().contiguous(), 0)
+        weight, scale = _quantize(linear.weight.data.t().contiguous(), 0)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale[0].clone())
         self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
@@ -56,7 +56,7 @@ class Int8Embedding(nn.Module):
         super().__init__()
         table = embedding.weight.data
         block = BLOCK if table.shape[1] % BLOCK == 0 else table.shape[1]
-        weight, scale = quantize(table.unflatten(1, (-1, block)), 2)
+        weight, scale = _quantize(table.unflatten(1, (-1, block)), 2)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale)
         self.padding_idx = embedding.padding_idx  # RoBERTa counts positions from it

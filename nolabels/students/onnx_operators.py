@@ -25,7 +25,7 @@ class Int8Product(torch.autograd.Function):
         zero = g.op("Constant", value_t=torch.zeros(scale.type().sizes(), dtype=torch.int8))
         more = [] if bias is None else [bias]
         product = g.op(f"{MICROSOFT}::DynamicQuantizeMatMul", x, weight, scale, zero, *more)
-        return product.setType(type_of_any_batch(x, scale.type().sizes()[0]))
+        return product.setType(_type_of_any_batch(x, scale.type().sizes()[0]))
 
 
 class Attention(torch.autograd.Function):
@@ -68,10 +68,10 @@ class Attention(torch.autograd.Function):
         absent.setType(torch._C.NoneType.get())
         more = [] if bias is None else [bias]
         attended = g.op(f"{MICROSOFT}::MultiHeadAttention", q, k, v, absent, mask, *more, num_heads_i=heads)
-        return attended.setType(type_of_any_batch(q))
+        return attended.setType(_type_of_any_batch(q))
 
 
-def type_of_any_batch(x: Any, width: int | None = None) -> Any:
+def _type_of_any_batch(x: Any, width: int | None = None) -> Any:
     """The type of a value of the graph, with another width if given, and with no fixed batch or number of tokens."""
     sizes = x.type().sizes()
     if sizes is None:

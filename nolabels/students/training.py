@@ -30,14 +30,14 @@ PREDICT_BATCH = 64
 PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time
 
 
-def cross_entropy(
+def _cross_entropy(
     outputs: Any, labels: "torch.Tensor", num_items_in_batch: int | None = None
 ) -> "torch.Tensor":
     """Mean over the texts of - sum_k target_k log p_k; labels as `targets` gives them."""
     return -(labels * outputs.logits.float().log_softmax(-1)).sum(-1).mean()
 
 
-def binary_cross_entropy(
+def _binary_cross_entropy(
     outputs: Any, labels: "torch.Tensor", num_items_in_batch: int | None = None
 ) -> "torch.Tensor":
     """The same with each class judged by itself, the mean over the classes."""
@@ -88,7 +88,7 @@ def load_base(folder: str | Path, task: Task, device: str) -> "PreTrainedModel":
     return model.to(device)
 
 
-def is_multi_label(model: "PreTrainedModel") -> bool:
+def _is_multi_label(model: "PreTrainedModel") -> bool:
     """Whether the model judges each class by itself."""
     return model.config.problem_type == "multi_label_classification"
 
@@ -124,7 +124,7 @@ def fit(
     """
     import transformers
 
-    arguments = trainer_arguments(settings, device, precision, folder, bool(len(valid)))
+    arguments = _trainer_arguments(settings, device, precision, folder, bool(len(valid)))
     step = arguments.train_batch_size * arguments.world_size  # texts, on all devices
     steps = -(-len(train) // step) * settings.epochs
     arguments.warmup_steps = round(settings.warmup * steps)
@@ -135,7 +135,7 @@ def fit(
         train_dataset=train,
         eval_dataset=valid if len(valid) else None,
         data_collator=transformers.DataCollatorWithPadding(tokenizer),
-        compute_loss_func=binary_cross_entropy if is_multi_label(model) else cross_entropy,
+        compute_loss_func=_binary_cross_entropy if _is_multi_label(model) else _cross_entropy,
         callbacks=list(callbacks),
         settings=settings,
     )
@@ -144,7 +144,7 @@ def fit(
     return trainer.state.log_history
 
 
-def trainer_arguments(
+def _trainer_arguments(
     settings: Learning, device: str, precision: str, folder: str | Path, validates: bool
 ) -> "TrainingArguments":
     """The Trainer's arguments, but for what hangs on the number of texts; validates: whether there are valid texts."""
@@ -200,6 +200,6 @@ def predict_proba(
                 rows = order[start : start + PREDICT_BATCH]
                 batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
                 logits = model(**batch.to(model.device)).logits.float()
-                shares = logits.sigmoid() if is_multi_label(model) else logits.softmax(-1)
+                shares = logits.sigmoid() if _is_multi_label(model) else logits.softmax(-1)
                 probabilities[first + rows] = shares.cpu().numpy()
     return probabilities

@@ -94,9 +94,9 @@ class CompletionsServer:
         answer = self.client.request(
             f"{self.url}/completions",
             {"model": self.model, "prompt": prompt, "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0},
-            refuses_echo,
+            _refuses_echo,
         )  # fmt: skip
-        about = logprobs_of(answer)
+        about = _logprobs_of(answer)
         pieces, logprobs = about.get("tokens"), about.get("token_logprobs")
         added = (answer.get("usage") or {}).get("completion_tokens", 1)
         if not pieces or not logprobs or len(pieces) <= added:
@@ -156,11 +156,11 @@ class CompletionsServer:
             {"model": self.model, "prompt": prompt, "logprobs": count, "max_tokens": 1, "temperature": 0,
              "logit_bias": [[token, FORCE]], "cache_prompt": True, "id_slot": slot},
         )  # fmt: skip
-        if not prompt and not logprobs_of(
+        if not prompt and not _logprobs_of(
             answer
         ):  # nothing to follow: no probability, as of an echo's first token
             return {token: 0.0}
-        chosen = (logprobs_of(answer).get("content") or [{}])[0]
+        chosen = (_logprobs_of(answer).get("content") or [{}])[0]
         if chosen.get("id") != token or chosen.get("logprob") is None:
             raise self._no_logprobs()
         likely = {other["id"]: other["logprob"] for other in chosen.get("top_logprobs") or []}
@@ -184,12 +184,12 @@ class CompletionsServer:
         )
 
 
-def refuses_echo(status: int, message: str) -> None:
+def _refuses_echo(status: int, message: str) -> None:
     """Raises NoEcho where an answer says that the server cannot echo."""
     if status in (400, 422, 500, 501) and "echo" in message.lower():
         raise NoEcho
 
 
-def logprobs_of(answer: dict[str, Any]) -> dict[str, Any]:
+def _logprobs_of(answer: dict[str, Any]) -> dict[str, Any]:
     """What an answer says about its first choice's tokens; {} where it says nothing."""
     return (answer.get("choices") or [{}])[0].get("logprobs") or {}

@@ -108,7 +108,7 @@ class Endpoint(Teacher):
         pieces, logprobs = self.server.echo(before + text + start + ending)
         count = len(tokens)
         if pieces[-count:] != tokens:  # joined in another way here: what reaches into the words counts
-            count = pieces_within(pieces, len(ending))
+            count = _pieces_within(pieces, len(ending))
         # a text's very first token follows nothing, and has no probability
         return sum(logprob or 0.0 for logprob in logprobs[-count:])
 
@@ -144,7 +144,7 @@ def split_template(template: str, words: str) -> tuple[str, str, str]:
     return before, start, tail[len(start) :] + words + end
 
 
-def pieces_within(pieces: list[str], length: int) -> int:
+def _pieces_within(pieces: list[str], length: int) -> int:
     """How many of the last pieces hold the last `length` characters."""
     held, count = 0, 0
     while held < length and count < len(pieces):

@@ -95,7 +95,7 @@ class Ray:
     """
 
     def __init__(self, threads: int, score: Score, folder: str | Path, given: dict[str, Any]):
-        self.ray = connect()
+        self.ray = _connect()
         gpus = int(self.ray.cluster_resources().get("GPU", 0)) if given["device"] == "cuda" else 0
         nodes = self.ray.nodes()
         cores = [int(node["Resources"]["CPU"]) for node in nodes if node["Resources"].get("CPU")]
@@ -159,7 +159,7 @@ class Ray:
         self.ray.shutdown()
 
 
-def connect() -> ModuleType:
+def _connect() -> ModuleType:
     """The module ray, connected to the cluster. Raises UserError where either is missing."""
     try:
         import ray
@@ -170,7 +170,7 @@ def connect() -> ModuleType:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     root = str(Path(__file__).parents[2])
     try:
-        check_reachable(os.environ.get("RAY_ADDRESS", ""))
+        _check_reachable(os.environ.get("RAY_ADDRESS", ""))
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
@@ -184,7 +184,7 @@ def connect() -> ModuleType:
     return ray
 
 
-def check_reachable(address: str) -> None:
+def _check_reachable(address: str) -> None:
     """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
     if match := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address):
         socket.create_connection((match[1], int(match[2])), timeout=10).close()

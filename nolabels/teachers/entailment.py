@@ -70,7 +70,9 @@ class Entailment(LocalTeacher):
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score. A pair is cut by itself, so a class's score does not hang on the others."""
         premises = self._token_ids(texts)
-        hypotheses = self._token_ids([hypothesis(template, word) for template in templates for word in words])
+        hypotheses = self._token_ids(
+            [_hypothesis(template, word) for template in templates for word in words]
+        )
         classes, count = len(words), len(hypotheses)
         room = self._room(hypotheses)
         lengths = np.array([len(ids) for ids in premises])[:, None]
@@ -159,6 +161,6 @@ class PairFrame:
         return ids, types
 
 
-def hypothesis(template: Template, words: str) -> str:
+def _hypothesis(template: Template, words: str) -> str:
     """The template's sentence about one class."""
     return template.hypothesis.replace("{class}", words)

@@ -1,7 +1,8 @@
 """Models that only read: their layers laid out for the processor.
 
-A product of a few hundred tokens and a weight spends a sixth of its time on putting the weight into the order
-that the kernel (oneDNN's) wants. Here that is done once, by the operations with which torch.compile freezes
+A product of a few hundred tokens and a weight spends a part of its time on putting the weight into the order
+that the kernel (oneDNN's) wants. That part is what packing saves: little in float32 on a processor with AVX2 alone,
+more where products are faster. It is done once, by the operations with which torch.compile freezes
 weights, but without a compiler. In bfloat16 the products are the same bit for bit, in float32 but for the order
 in which they are summed. Two things that models spell out in many small steps become few: the feed-forward
 layer with a gate, and the norm by root mean square. Each stands in only where it answers like what it replaces.

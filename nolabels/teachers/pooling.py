@@ -23,7 +23,7 @@ def pool_mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     return (states * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
 
 
-def pool_first(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _pool_first(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """B x D: the first token."""
     return states[:, 0]
 
@@ -44,7 +44,7 @@ def normalize(states: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.normalize(states, dim=-1)
 
 
-POOLS = {"mean": pool_mean, "cls": pool_first, "lasttoken": pool_last}
+POOLS = {"mean": pool_mean, "cls": _pool_first, "lasttoken": pool_last}
 
 
 def read_steps(folder: Path) -> list[Callable] | None:
@@ -62,9 +62,9 @@ def read_steps(folder: Path) -> list[Callable] | None:
         if name == "Transformer" and not steps:
             continue
         if name == "Pooling" and not steps:
-            steps.append(POOLS[read_pooling(own / "config.json")])
+            steps.append(POOLS[_read_pooling(own / "config.json")])
         elif name == "Dense" and steps:
-            steps.append(read_dense(own))
+            steps.append(_read_dense(own))
         elif name == "Normalize" and steps:
             steps.append(normalize)
         else:
@@ -72,7 +72,7 @@ def read_steps(folder: Path) -> list[Callable] | None:
     return steps or [pool_mean]
 
 
-def read_pooling(path: Path) -> str:
+def _read_pooling(path: Path) -> str:
     """mean, cls or lasttoken, from a Pooling's config.json (one flag a mode, or `pooling_mode`)."""
     config = json.loads(path.read_text(encoding="utf-8"))
     mode = config.get("pooling_mode")
@@ -86,7 +86,7 @@ def read_pooling(path: Path) -> str:
     return modes[0]
 
 
-def read_dense(folder: Path) -> Callable:
+def _read_dense(folder: Path) -> Callable:
     """A linear layer with its activation, B x D -> B x E."""
     import safetensors.torch
 

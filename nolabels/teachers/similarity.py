@@ -79,7 +79,7 @@ class Similarity(LocalTeacher):
 
     def _embed_classes(self, template: Template, words: list[str]) -> np.ndarray:
         """K x D embeddings of the template's texts about the classes, each made once."""
-        asked = [class_text(template, word, self.descriptions) for word in words]
+        asked = [_class_text(template, word, self.descriptions) for word in words]
         new = [text for text in dict.fromkeys(asked) if text not in self.class_embeddings]
         if new:
             self.class_embeddings.update(zip(new, self.embed(new)[0], strict=True))
@@ -121,7 +121,7 @@ class Similarity(LocalTeacher):
         return normalize(states).cpu().numpy()
 
 
-def class_text(template: Template, words: str, descriptions: dict[str, str]) -> str:
+def _class_text(template: Template, words: str, descriptions: dict[str, str]) -> str:
     """The template's text about one class."""
     fields = {"{class}": words, "{description}": descriptions.get(words, "")}
     return re.sub(r"\{class\}|\{description\}", lambda field: fields[field[0]], template.class_text)
