@@ -107,7 +107,7 @@ def prepare():
     """Texts and scores of the whole pool, test and dev in WORK."""
     root = Path.cwd()
     kept = WORK / "params.yaml"
-    if kept.exists() and decides(params.load(kept)) != decides(presets.load(BEST)):
+    if kept.exists() and decides(params.load(kept)) != decides(presets.params_of(BEST)):
         raise UserError(
             f"{WORK}: must be of the preset {BEST} as it is, found one of another; delete the folder"
         )
@@ -159,7 +159,7 @@ def read(values):
 def gold_of_all(values):
     """{id: K bool} of every raw text that has an answer; `sample` writes those of test and dev alone."""
     from nolabels.data import readers
-    from stages.sample import first_of_each, scan
+    from nolabels.data.source import first_of_each, scan
 
     files = readers.list_files(Path("data/raw"), values.sample.test_file)[0]
     source, answers, _ = scan(files, values.sample, values.task, [True] * len(files), False)
@@ -312,7 +312,7 @@ def uneven(data, values, seeds, size=5000, share=0.1):
                 scores, gold = data.scores["pool"][texts], data.gold["pool"][texts]
                 fitted = fit(scores, given)
                 answers = decide(fitted.probabilities(scores, values.task), values.task)
-                known = statistics.scores(gold, answers, values.task)
+                known = statistics.classification_scores(gold, answers, values.task)
                 found.append((known["accuracy"], known["macro_f1"], fitted.prior[rare]))
             accuracy, macro_f1, estimated = np.mean(found, axis=0)
             rows.append({
@@ -484,7 +484,7 @@ def main(argv=None):
         if not Path(path).exists():
             raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
     forms = [form for form in FORMS if any(word in form.name for word in args.only)]
-    values, best = params.load(), presets.load(BEST)
+    values, best = params.load(), presets.params_of(BEST)
     prepare()
     data = read(best)
     others = uneven(data, values, args.seeds)

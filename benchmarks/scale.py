@@ -17,8 +17,9 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.speed import clock, largest
+from nolabels.core.schemas import GOLD, POOL, TEXTS, predictions_schema
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.core.tables import GOLD, POOL, TEXTS, fixed, predictions_schema, write_json, write_table
+from nolabels.core.tables import fixed, write_json, write_table
 
 JSON, PAGE = Path("benchmarks/scale.json"), Path("docs/scale.md")
 WORK = Path(".work/scale")

@@ -23,9 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from nolabels.core import models, params
+from nolabels.core.schemas import TEXTS
 from nolabels.core.speed import processor
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.core.tables import TEXTS, read_table, write_json, write_table
+from nolabels.core.tables import read_table, write_json, write_table
 from nolabels.teachers import engines, kinds
 
 JSON, PAGE = Path("benchmarks/speed.json"), Path("benchmarks/speed.md")
@@ -117,7 +118,7 @@ def likelihood(repeats):
     templates, words = values.score["teacher"].templates, values.task.words
     texts = texts_of("test", 64)
     ours = teacher("likelihood", "models/teacher", models.pick_precision("auto", "cpu"))
-    model, tokenizer = models.load("models/teacher", "CausalLM", device="cpu", precision="float32")
+    model, tokenizer = models.load_model("models/teacher", "CausalLM", device="cpu", precision="float32")
     tokenizer.padding_side = "left"
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     template = templates[0]
@@ -478,7 +479,7 @@ def classify(repeats):
 
         # the student's own speed on a fifth of the rows, which are as long as the others
         rounds = [
-            (clock(lambda: command(path)), clock(lambda: shipped.probabilities(many[::5])) * 5)
+            (clock(lambda: command(path)), clock(lambda: shipped.predict_proba(many[::5])) * 5)
             for _ in range(min(repeats, 3))
         ]
         seconds, own = (statistics.median(column) for column in zip(*rounds, strict=True))

@@ -33,7 +33,7 @@ SIZES = {"base": "109 M", "encoder": "22.7 M"}
 
 def settings_of(base, seed):
     """How a student of a size learns: as shipped, or as the preset for small ones does from its assistant."""
-    train = params.load().train if base == "base" else presets.load("reviews-small").train
+    train = params.load().train if base == "base" else presets.params_of("reviews-small").train
     return params.Learning(**train.model_dump(exclude={"labels"}) | {"base": base, "seed": seed})
 
 

@@ -31,13 +31,13 @@ from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import about, read_table, write_json, write_table
 from nolabels.data import packages, readers
-from nolabels.data.texts import draw_key, text_id, zone_place
+from nolabels.data.texts import draw_key, hash_position, text_id
 from nolabels.labeling import forecast
 from nolabels.labeling.fitting import Said
 from nolabels.labeling.forecast import expected_accuracy
 from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
 from nolabels.reporting import statistics
-from nolabels.setup import presets
+from nolabels.setup import merging
 from nolabels.teachers import engines, kinds
 
 WORDING = Path("benchmarks/tasks.yaml")
@@ -121,7 +121,7 @@ def first_of_each(rows):
 
 def zone_of(identifier, zones):
     """test, dev or pool; zones: {name: share of the hash range}, in the order in which it is cut."""
-    place, end = zone_place(identifier), 0.0
+    place, end = hash_position(identifier), 0.0
     for name, share in zones.items():
         end += share
         if place < end:
@@ -333,7 +333,7 @@ def difference(name):
 def whole(name):
     """params.Params of a task."""
     shipped = yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
-    return params.Params.model_validate(presets.merged(shipped, difference(name)))
+    return params.Params.model_validate(merging.merged(shipped, difference(name)))
 
 
 # ---------------------------------------------------------------------- measure
@@ -415,7 +415,7 @@ def said(name, values, teacher, texts):
 
 def judged(panel, found, gold, task):
     """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: Said}."""
-    figures = statistics.scores(gold, decide(panel.probabilities(found, task), task), task)
+    figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
     return {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
 
 
@@ -635,11 +635,11 @@ def write_page(rows):
         write_block(name, figures)
 
 
-def write_block(name, figures):
-    """Puts a table between the marks of its name on the page."""
-    text, block = PAGE.read_text(encoding="utf-8"), f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
+def write_block(name, figures, page=PAGE):
+    """Puts a table between the marks of its name on a page."""
+    text, block = page.read_text(encoding="utf-8"), f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
     text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.S)
-    PAGE.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 def main(argv=None):

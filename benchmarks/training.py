@@ -19,8 +19,9 @@ import pyarrow as pa
 from benchmarks import tasks
 from nolabels.core import models, params
 from nolabels.core.labels import decide, to_column
+from nolabels.core.schemas import train_schema
 from nolabels.core.stage import arguments, run, say
-from nolabels.core.tables import fixed, rounded, train_schema, write_json, write_table
+from nolabels.core.tables import fixed, rounded, write_json, write_table
 from nolabels.data.texts import text_id
 from nolabels.labeling.panel import fit_panel
 from nolabels.students import dataset, trainer, training

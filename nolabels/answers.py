@@ -1,4 +1,4 @@
-"""What the answer store holds, and what of it no params file in the history of Git asks for.
+"""Lists what the answer store holds, and removes answers that no params file in the history of Git asks for.
 
 usage: python -m nolabels.answers            a line for each teacher that was asked
        python -m nolabels.answers --prune    removes parts that no params.yaml and no preset would read, of any
@@ -8,14 +8,16 @@ A preset of a commit counts as what it makes of the params.yaml of that commit.
 A part is kept where any of its templates together with any of its class words is asked for in the same way (kind
 of teacher, length of a reading). Which teacher gave an answer is not compared: params files name a teacher by
 where it comes from, the store by its weights.
-Of a params file that this version cannot read nobody knows for sure what it asks. Parts whose wording it holds in any place
-are kept; where it is no YAML, all are.
+What a params file asks that this version cannot read is not known for sure. Parts whose wording stands anywhere in it
+are kept; where it is no YAML, all parts are.
 """
 
 import json
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,28 +26,43 @@ from pydantic import ValidationError
 
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.setup.presets import FOLDER, git, merged
-from nolabels.teachers.store import asker_settings, canonical_json, is_part, read_about, template_json
+from nolabels.setup.merging import merged
+from nolabels.setup.presets import FOLDER, git
+from nolabels.teachers import store
 from nolabels.teachers.store_folders import open_folder, store_root
 
 
 @dataclass(frozen=True)
 class Part:
-    """One file of the store. way: asker_settings as JSON; size: in bytes."""
+    """One file of the store.
+
+    Attributes
+    ----------
+    name : str
+        The file's name.
+    way : str
+        How the teacher was asked: store.asker_settings as JSON.
+    templates, words : tuple of str
+        The templates and the class words of its answers.
+    texts : int
+        How many texts were asked about.
+    size : int
+        In bytes.
+    """
 
     name: str
     way: str
-    templates: tuple
-    words: tuple
+    templates: tuple[str, ...]
+    words: tuple[str, ...]
     texts: int
     size: int
 
 
-def parts_of(folder):
+def _parts_of(folder: Any) -> Iterator[Part]:
     """The Parts of a teacher's folder; a file that is no table is left to `score`, which notices."""
-    asker = read_about(folder).get("asker", {})
-    way = canonical_json(asker_settings(asker))
-    for name, content in folder.read([name for name in folder.names() if is_part(name)]):
+    asker = store.read_about(folder).get("asker", {})
+    way = store.canonical_json(store.asker_settings(asker))
+    for name, content in folder.read([name for name in folder.names() if store.is_part(name)]):
         try:
             meta = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
         except pa.ArrowInvalid:
@@ -56,33 +73,35 @@ def parts_of(folder):
         )
 
 
-parsed = cache(yaml.safe_load)
+_parse = cache(yaml.safe_load)
 
 
-def asked_for(text, preset=None):
+def _asked_for(text: str, preset: str | None = None) -> dict[str, set[tuple[str, str]]]:
     """{way: {(template, words)}} that a params file asks for, with a preset over it (the texts of both).
 
     Raises ValueError where it is no params file.
     """
     try:
-        values = parsed(text) if preset is None else merged(parsed(text), parsed(preset))
+        values = _parse(text) if preset is None else merged(_parse(text), _parse(preset))
         words = [str(item["words"]) for item in values["task"]["classes"]]
-        found = {}
-        for score in teachers_of(values["score"]):
-            templates = [template_json(params.Template.model_validate(item)) for item in score["templates"]]
-            pairs = found.setdefault(canonical_json(asker_settings(score)), set())
+        asked = {}
+        for score in _teachers_of(values["score"]):
+            templates = [
+                store.template_json(params.Template.model_validate(item)) for item in score["templates"]
+            ]
+            pairs = asked.setdefault(store.canonical_json(store.asker_settings(score)), set())
             pairs.update((template, word) for template in templates for word in words)
     except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    return found
+    return asked
 
 
-def teachers_of(score):
+def _teachers_of(score: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The settings of each teacher; before there could be several, the section held those of one."""
     return [score] if isinstance(score.get("templates"), list) else list(score.values())
 
 
-def history():
+def _history() -> Iterator[tuple[str, str, str | None]]:
     """Yields (where, text, preset) of every params.yaml in every commit and in the workspace: preset is None, and
     then the text of each preset beside it. Each pair once."""
     if git("rev-parse", "--is-shallow-repository").strip() == "true":
@@ -104,54 +123,57 @@ def history():
         yield str(path), text, path.read_text(encoding="utf-8")
 
 
-def words_of(text):
+def _words_of(text: str) -> str:
     """The words of a text, one space between two."""
     return " ".join(re.findall(r"\w+", text))
 
 
-def texts_in(value):
+def _texts_in(value: Any) -> list[str]:
     """Every text inside what YAML holds, keys too."""
     if isinstance(value, dict):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list):
-        return [text for item in value for text in texts_in(item)]
+        return [text for item in value for text in _texts_in(item)]
     return [str(value)]
 
 
-def all_words(text, preset):
+def _all_words(text: str, preset: str | None) -> str | None:
     """The words of everything in a params file that cannot be read; None where it is no YAML."""
     try:
-        return words_of(" ".join(texts_in([parsed(text), preset and parsed(preset)])))
+        return _words_of(" ".join(_texts_in([_parse(text), preset and _parse(preset)])))
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
 
 
-def is_mentioned(template, unclear):
-    """Whether a file of `unclear` (see wanted) may ask this: its longest run of words between {text} and {class}."""
+def _is_mentioned(template: str, unreadable: Iterable[str | None]) -> bool:
+    """Whether a file that cannot be read may ask this: it holds the longest run of words between {text} and {class}.
+
+    unreadable: _all_words of each such file.
+    """
     pieces = [
-        words_of(piece)
+        _words_of(piece)
         for wording in json.loads(template).values()
         for piece in re.split(r"\{\w+\}", wording)
     ]
-    return any(words is None or max(pieces, key=len) in words for words in unclear)
+    return any(words is None or max(pieces, key=len) in words for words in unreadable)
 
 
-def wanted():
-    """{way: {(template, words)}} that any params file asks for, and all_words of each that cannot be read."""
-    found, unclear = {}, []
-    for where, text, preset in history():
+def _asked_anywhere() -> tuple[dict[str, set[tuple[str, str]]], list[str | None]]:
+    """{way: {(template, words)}} that any params file asks for, and _all_words of each that cannot be read."""
+    asked, unreadable = {}, []
+    for where, text, preset in _history():
         try:
-            for way, pairs in asked_for(text, preset).items():
-                found.setdefault(way, set()).update(pairs)
+            for way, pairs in _asked_for(text, preset).items():
+                asked.setdefault(way, set()).update(pairs)
         except ValueError as error:
             say(f"answers: {where} is no params file of this version ({error}); what it may ask for is kept")
-            unclear.append(all_words(text, preset))
-    return found, unclear
+            unreadable.append(_all_words(text, preset))
+    return asked, unreadable
 
 
-def describe(folder, parts):
+def _describe(folder: Any, parts: Sequence[Part]) -> str:
     """One line: who was asked, and how much is kept."""
-    asker = read_about(folder).get("asker", {})
+    asker = store.read_about(folder).get("asker", {})
     templates = {template for part in parts for template in part.templates}
     words = {word for part in parts for word in part.words}
     answers = sum(part.texts * len(part.templates) * len(part.words) for part in parts)
@@ -162,30 +184,36 @@ def describe(folder, parts):
     )
 
 
-def main(argv=None):
+def _is_asked(
+    part: Part, asked: Mapping[str, set[tuple[str, str]]], unreadable: Sequence[str | None]
+) -> bool:
+    """Whether a params file asks for a part, or may. asked, unreadable: as _asked_anywhere gives them."""
+    pairs = asked.get(part.way, set())
+    if any((template, word) in pairs for template in part.templates for word in part.words):
+        return True
+    return any(_is_mentioned(template, unreadable) for template in part.templates)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__)
     parser.add_argument("--prune", action="store_true", help="remove what no params file asks for")
     args = parser.parse_args(argv)
     root = store_root(params.load().runtime.store)
     names = [name.rstrip("/") for name in open_folder(root).names() if name.endswith("/")]
-    asked, unclear = wanted() if args.prune else ({}, [])
+    asked, unreadable = _asked_anywhere() if args.prune else ({}, [])
     removed = freed = 0
     for name in names:
         folder = open_folder(root, name)
-        parts = list(parts_of(folder))
+        parts = list(_parts_of(folder))
         if parts:
-            say(describe(folder, parts))
+            say(_describe(folder, parts))
         if not args.prune:
             continue
         with folder.locked():
             for part in parts:
-                pairs = asked.get(part.way, set())
-                if any((template, word) in pairs for template in part.templates for word in part.words):
-                    continue
-                if any(is_mentioned(template, unclear) for template in part.templates):
-                    continue
-                folder.remove(part.name)
-                removed, freed = removed + 1, freed + part.size
+                if not _is_asked(part, asked, unreadable):
+                    folder.remove(part.name)
+                    removed, freed = removed + 1, freed + part.size
     if not names:
         say(f"answers: {root} holds none")
     if args.prune:

@@ -3,11 +3,11 @@
     python -m nolabels.classify MODEL FILES... [--out FILE] [--all] [--threshold P]
 
 MODEL: models/student-onnx (fast) or models/student. FILES: txt (one text a line), csv, tsv, jsonl or
-parquet, also .gz; a name tells the form, --format that of standard input. Written are, in the order of
-the texts: the file, where there are several; the row (the line on which a text starts, in parquet its
-place); the label and its probability. Where a text may have several labels both are lists.
+parquet, also .gz: a name ends in the format, --format is that of standard input. In the order of the texts it
+writes the file, where there are several; the row (the line on which a text starts, in parquet its
+position); the label and its probability. Where a text may have several labels both are lists.
 
-A broken row is told on standard error and passed over. Exit code: 0, or 1 where a row was broken, or
+A broken row is reported on standard error and passed over. Exit code: 0, or 1 where a row was broken, or
 2 where the command is wrong.
 """
 
@@ -15,70 +15,48 @@ import csv
 import json
 import os
 import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TextIO
 
 from nolabels.core.stage import UserError, arguments, run
-from nolabels.data.records import FORMS, STANDARD_INPUT, form_of, rows_of
+from nolabels.data.lines import STANDARD_INPUT
+from nolabels.data.records import FORMS, ErrorLog, Row, form_of, windows
 from nolabels.students.student import labels_of, load_student
 
-WINDOW = 8192  # rows that are read, sorted by length and answered at a time; memory grows with it
 OUT_FORMS = ("jsonl", "csv", "parquet")
+Record = tuple[
+    list, list[float]
+]  # file where there are several, row, label, probability; and K probabilities
+Writer = Callable[[Iterable[Record]], None]
 
 
-class Trouble:
-    """Counts and tells what was broken."""
+def _predict(window: Sequence[Row], model: Any, threshold: float | None) -> Iterator[tuple]:
+    """Yields (label, probability, K probabilities) of each text.
 
-    def __init__(self):
-        self.count = 0
-
-    def tell(self, error):
-        self.count += 1
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-
-
-def windows(sources, column, trouble):
-    """Yields lists of up to WINDOW (file, row, text), without the broken rows."""
-    found = []
-    for path, form in sources:
-        try:
-            for row, text in rows_of(path, form, column):
-                if isinstance(text, UserError):
-                    trouble.tell(text)
-                    continue
-                found.append((path, row, text))
-                if len(found) == WINDOW:
-                    yield found
-                    found = []
-        except UserError as error:
-            trouble.tell(error)
-    if found:
-        yield found
-
-
-def answers(window, model, threshold):
-    """(label, probability, K probabilities) of each text.
-
-    One label a text: None where it is less sure than the threshold. Several: lists, and threshold
-    stands for the model's own where it is given.
+    One label a text: None where its probability is below the threshold. Several: lists, and a threshold
+    replaces the model's own.
     """
-    for row in model.probabilities([text for _, _, text in window]).astype(float).round(4).tolist():
+    classes = model.classes_.tolist()
+    for row in model.predict_proba([text for _, _, text in window]).astype(float).round(4).tolist():
         if model.multi_label:
-            labels = labels_of(row, model.classes, model.threshold if threshold is None else threshold)
-            yield labels, [row[model.classes.index(label)] for label in labels], row
+            labels = labels_of(row, classes, model.threshold if threshold is None else threshold)
+            yield labels, [row[classes.index(label)] for label in labels], row
         else:
-            (label,) = labels_of(row, model.classes, None)
+            (label,) = labels_of(row, classes, None)
             yield (None if threshold is not None and max(row) < threshold else label), max(row), row
 
 
-def fields(several, classes):
-    """Names of what is written of a text; several: whether there are several files."""
+def _fields(several: bool, classes: Sequence[str]) -> list[str]:
+    """Names of the values of a record; several: whether there are several files."""
     return [*(["file"] if several else []), "row", "label", "probability", *classes]
 
 
 @contextmanager
-def jsonl_writer(file, several, classes, multi_label):
-    names = fields(several, [])
+def _jsonl_writer(file: TextIO, several: bool, classes: Sequence[str], multi_label: bool) -> Iterator[Writer]:
+    names = _fields(several, [])
 
     def write(records):
         for record, shares in records:
@@ -91,10 +69,10 @@ def jsonl_writer(file, several, classes, multi_label):
 
 
 @contextmanager
-def csv_writer(file, several, classes, multi_label):
+def _csv_writer(file: TextIO, several: bool, classes: Sequence[str], multi_label: bool) -> Iterator[Writer]:
     """Lists are written as JSON, which no name of a class can break."""
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(fields(several, [f"probability of {name}" for name in classes]))
+    writer.writerow(_fields(several, [f"probability of {name}" for name in classes]))
 
     def write(records):
         for record, shares in records:
@@ -106,14 +84,14 @@ def csv_writer(file, several, classes, multi_label):
 
 
 @contextmanager
-def parquet_writer(path, several, classes, multi_label):
+def _parquet_writer(path: Path, several: bool, classes: Sequence[str], multi_label: bool) -> Iterator[Writer]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     one = {"file": pa.string(), "row": pa.int64(), "label": pa.string(), "probability": pa.float32()}
     if multi_label:
         one |= {name: pa.list_(one[name]) for name in ("label", "probability")}
-    names = fields(several, [f"probability of {name}" for name in classes])
+    names = _fields(several, [f"probability of {name}" for name in classes])
     schema = pa.schema([(name, one.get(name, pa.float32())) for name in names])
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
 
@@ -128,20 +106,20 @@ def parquet_writer(path, several, classes, multi_label):
 
 
 @contextmanager
-def writer_to(out, *about):
+def _writer_to(out: Path | None, *about: Any) -> Iterator[Writer]:
     """A function that writes records. out: a file, which appears whole at the end, or None."""
     if out is None:
-        with jsonl_writer(sys.stdout, *about) as write:
+        with _jsonl_writer(sys.stdout, *about) as write:
             yield write
         return
     form = form_of(out, OUT_FORMS)
     partial = out.with_name(f".{out.name}.partial")
     try:
         if form == "parquet":
-            with parquet_writer(partial, *about) as write:
+            with _parquet_writer(partial, *about) as write:
                 yield write
         else:
-            writer = csv_writer if form == "csv" else jsonl_writer
+            writer = _csv_writer if form == "csv" else _jsonl_writer
             with partial.open("w", encoding="utf-8", newline="") as file, writer(file, *about) as write:
                 yield write
         partial.replace(out)
@@ -150,8 +128,8 @@ def writer_to(out, *about):
 
 
 @contextmanager
-def progress():
-    """A function that is told how many texts were answered; shows them on a terminal alone."""
+def _progress() -> Iterator[Callable[[int], Any]]:
+    """A function to call with the number of texts that were answered; it shows them on a terminal alone."""
     if not sys.stderr.isatty():
         yield lambda count: None
         return
@@ -161,18 +139,22 @@ def progress():
         yield bar.update
 
 
-def share(value):
+def share(value: str) -> float:
+    """A number in 0..1; argparse prints this function's name in its message. Raises ValueError."""
     number = float(value)
     if not 0 <= number <= 1:
         raise ValueError(value)
     return number
 
 
-def read_arguments(argv):
+def _read_arguments(argv: Sequence[str] | None) -> tuple[Namespace, list[tuple[Path, str]], Any]:
+    """The arguments, (file, format) of each source, and the model. Exits with 2 where the command is wrong."""
     parser = arguments(__doc__)
     parser.add_argument("model", type=Path, metavar="MODEL", help="folder of the student, ONNX or torch")
     parser.add_argument("files", type=Path, nargs="*", metavar="FILES", help="none: standard input")
-    parser.add_argument("--format", choices=FORMS, help="form of standard input, and of names that tell none")
+    parser.add_argument(
+        "--format", choices=FORMS, help="format of standard input, and of names that do not end in one"
+    )
     parser.add_argument("--text", default="text", metavar="COLUMN", help="column of the texts (text)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"file to write: {', '.join(OUT_FORMS)}")
     parser.add_argument("--all", action="store_true", help="the probability of each class besides")
@@ -198,26 +180,26 @@ def read_arguments(argv):
     return args, sources, model
 
 
-def main(argv=None):
-    args, sources, model = read_arguments(argv)
+def main(argv: Sequence[str] | None = None) -> None:
+    args, sources, model = _read_arguments(argv)
     several = len(sources) > 1
-    trouble = Trouble()
-    about = (several, model.classes if args.all else [], model.multi_label)
+    errors = ErrorLog()
+    about = (several, model.classes_.tolist() if args.all else [], model.multi_label)
     try:
-        with writer_to(args.out, *about) as write, progress() as told:
-            for window in windows(sources, args.text, trouble):
-                found = zip(window, answers(window, model, args.threshold), strict=True)
+        with _writer_to(args.out, *about) as write, _progress() as show:
+            for window in windows(sources, args.text, errors):
+                predicted = zip(window, _predict(window, model, args.threshold), strict=True)
                 write(
-                    ((*([str(path)] if several else []), row, label, sure), shares)
-                    for (path, row, _), (label, sure, shares) in found
+                    ((*([str(path)] if several else []), row, label, probability), probabilities)
+                    for (path, row, _), (label, probability, probabilities) in predicted
                 )
-                told(len(window))
+                show(len(window))
             sys.stdout.flush()
     except BrokenPipeError:  # the reader has had enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
-    if trouble.count:
-        print(f"error: {trouble.count} broken; all else was answered", file=sys.stderr)
+    if errors.count:
+        print(f"error: {errors.count} broken; all else was answered", file=sys.stderr)
         sys.exit(1)
 
 

@@ -5,17 +5,19 @@ usage: python -m nolabels.preset --list          a line for each preset
        python -m nolabels.preset NAME            writes params.yaml: the shipped file, the preset over it
        python -m nolabels.preset default         writes params.yaml as it was shipped
 
-nolabels/setup/presets.py says how the two are merged.
+nolabels/setup/merging.py says how the two are merged.
 """
 
+from collections.abc import Sequence
 from difflib import unified_diff
 
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.setup.presets import DEFAULT, FOLDER, header, is_edited, names, read, text_of, write
+from nolabels.setup.merging import header
+from nolabels.setup.presets import DEFAULT, FOLDER, is_edited, names, read, text_of, write
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__)
     parser.add_argument("name", nargs="?", help="of a preset, or default")
     parser.add_argument("--list", action="store_true", help="name the presets")

@@ -1,4 +1,4 @@
-"""What a classical model learns from the same labels: TF-IDF and logistic regression of scikit-learn.
+"""Trains a classical model on the same labels: TF-IDF and logistic regression of scikit-learn.
 
 usage: python -m stages.baseline data/teacher_train.parquet data/dev.parquet data/test.parquet \\
            data/baseline_dev.parquet data/baseline_test.parquet
@@ -38,10 +38,12 @@ def main(argv=None):
         [text for part in unseen for text in part["text"].to_pylist()],
         task,
     )
-    for part, found, path in zip(
-        unseen, np.split(predicted, [len(unseen[0])]), (args.dev_answers, args.test_answers), strict=True
+    on_dev, on_test = np.split(predicted, [len(unseen[0])])
+    for part, probabilities, path in zip(
+        unseen, (on_dev, on_test), (args.dev_answers, args.test_answers), strict=True
     ):
-        write_predictions(path, part["id"], found, to_column(decide(found, task), names), names)
+        labels = to_column(decide(probabilities, task), names)
+        write_predictions(path, part["id"], probabilities, labels, names)
     say(f"baseline: TF-IDF and logistic regression on {len(table)} texts")
 
 

@@ -1,7 +1,7 @@
 """Writes the student in the form that people ship: an ONNX graph, and a predict.py that runs it.
 
 The folder needs numpy, onnxruntime and tokenizers, and nothing of this project. Its answers on the dev and
-test texts are those that `evaluate` measures.
+test texts are those that `evaluate` measures; a profile of them, without the texts, is what `nolabels.drift` compares with.
 
 usage: python -m stages.export models/student data/dev.parquet data/test.parquet data/student_dev.parquet \\
            data/student_test.parquet models/student-onnx data/onnx_dev.parquet data/onnx_test.parquet \\
@@ -11,8 +11,10 @@ usage: python -m stages.export models/student data/dev.parquet data/test.parquet
 import json
 import shutil
 import time
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from nolabels.core import models, params, speed
@@ -31,7 +33,7 @@ def write_model(student, folder, precision):
     from nolabels.students import onnx_graph, predict
 
     known = facts(student)
-    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     folder.mkdir(parents=True, exist_ok=True)
     onnx_graph.write_graph(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
     shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
@@ -47,6 +49,26 @@ def read_pair(texts, answers):
     if not table["id"].equals(before["id"]):
         raise UserError(f"{answers}: must hold answers on {texts}; run dvc repro")
     return table, before
+
+
+def answer(args, part, model, known):
+    """Answers the texts of a part and writes the table of it. known: facts about the model, but its parameters.
+
+    Returns the texts, N x K probabilities, of each text whether its labels are the student's, and the seconds.
+    """
+    table, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
+    texts = table["text"].to_pylist()
+    started = time.perf_counter()
+    probabilities = model.predict_proba(texts)
+    seconds = time.perf_counter() - started
+    classes = model.classes_.tolist()
+    labels = [labels_of(row, classes, model.threshold) for row in probabilities.tolist()]
+    column = pa.array(labels, pa.list_(pa.string()))
+    known = known | {"parameters": about(before)["model"]["parameters"]}
+    path = getattr(args, f"onnx_{part}")
+    write_predictions(path, table["id"], probabilities, column, classes, model=known)
+    same = [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
+    return texts, probabilities, same, seconds
 
 
 def main(argv=None):
@@ -67,31 +89,20 @@ def main(argv=None):
     values = params.load()
 
     from nolabels.students.predict import Model
+    from nolabels.students.profile import profile_of
 
     versions = models.versions("torch", "transformers", "onnx", "onnxruntime")
     models.use_threads(values.runtime.threads)
     size = write_model(args.student, args.folder, values.export.precision) / 1e6
 
     model = Model(args.folder, values.runtime.threads)
-    same, seconds = [], 0.0
-    for part in ("dev", "test"):
-        texts, before = read_pair(getattr(args, part), getattr(args, f"student_{part}"))
-        started = time.perf_counter()
-        probabilities = model.probabilities(texts["text"].to_pylist())
-        seconds += time.perf_counter() - started
-        labels = [labels_of(row, model.classes, model.threshold) for row in probabilities.tolist()]
-        known = {
-            "kind": "onnx",
-            "parameters": about(before)["model"]["parameters"],
-            "megabytes": models.megabytes(args.folder),
-            "versions": versions,
-        }
-        column = pa.array(labels, pa.list_(pa.string()))
-        write_predictions(
-            getattr(args, f"onnx_{part}"), texts["id"], probabilities, column, model.classes, model=known
-        )
-        same += [set(one) == set(two) for one, two in zip(labels, before["labels"].to_pylist(), strict=True)]
-    speed.record("export", len(same), seconds, "cpu")
+    known = {"kind": "onnx", "megabytes": models.megabytes(args.folder), "versions": versions}
+    answered = [answer(args, part, model, known) for part in ("dev", "test")]
+    texts, answers, same, seconds = zip(*answered, strict=True)
+    profile = profile_of(model, list(chain(*texts)), np.concatenate(answers))
+    write_json(args.folder / "profile.json", profile)
+    same = list(chain(*same))
+    speed.record("export", len(same), sum(seconds), "cpu")
     agreement = sum(same) / len(same)
     write_json(args.metrics, {"agreement": agreement, "megabytes": size})
     say(

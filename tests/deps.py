@@ -18,7 +18,7 @@ LEFT_OUT = {
     "nolabels/core/params": "let a value pass or refuse it; DVC tracks the values",
     "nolabels/core/stage.py": "arguments, errors and the end of a process",
     "nolabels/core/speed.py": "timings, which are outs of no stage",
-    "nolabels/data/hub.py": "files come with the sums of their commit, which are checked",
+    "nolabels/data/hub": "files come with the sums of their commit, which are checked",
     "nolabels/data/packages.py": "files are checked by the sha256 in params.yaml",
 }
 

@@ -2,9 +2,11 @@
 
 Repositories are folders in memory: a list of commits, each {path: bytes}; files over LARGE bytes are
 served as the hub serves what Git LFS keeps (ETag is a SHA-256, a redirect to another address), the
-others with Git's own sum. `Faults` says what goes wrong.
+others with Git's own sum. It takes new repositories, branches, and commits whose large files were sent
+before, as Git LFS sends them. `Faults` says what goes wrong.
 """
 
+import base64
 import hashlib
 import io
 import json
@@ -67,6 +69,7 @@ class Hub(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Answer)
         self.repositories, self.faults = {}, Faults()
+        self.sent = {}  # SHA-256 -> content of a large file
         self.asked = []  # (method, path, range header, whether with TOKEN)
 
     @property
@@ -119,7 +122,13 @@ class Answer(BaseHTTPRequestHandler):
         files, commit = repository.commits[number], commit_id(kind, repository.name, number)
         if verb == "revision":
             return self.send_json(
-                {"id": repository.name, "sha": commit, "siblings": [], "tags": [], "private": False}
+                {
+                    "id": repository.name,
+                    "sha": commit,
+                    "siblings": [],
+                    "tags": [],
+                    "private": repository.private,
+                }
             )
         inner = unquote(inner)
         if verb == "tree":
@@ -133,9 +142,93 @@ class Answer(BaseHTTPRequestHandler):
         return self.send_file(inner, files[inner], commit, verb)
 
     def do_POST(self):
+        path = urlsplit(self.path).path
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        hub = self.server
+        with_token = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+        hub.asked.append((self.command, unquote(path), None, with_token))
+        if found := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)/paths-info/([^/]+)", path):
+            return self.tell_paths(found, body.decode())
+        if hub.faults.status:
+            return self.refuse(hub.faults.status.pop(0), None)
+        if not with_token:
+            return self.refuse(401, None)
+        if path == "/api/repos/create":
+            return self.create(json.loads(body))
+        if path == "/api/validate-yaml":
+            wrong = [] if json.loads(body)["content"].startswith("---\n") else [{"message": "no head"}]
+            return self.send_json({"errors": wrong, "warnings": []}, 400 if wrong else 200)
+        if found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+            return self.send_json(
+                {"transfer": "basic", "objects": self.where_to(json.loads(body)["objects"])}
+            )
+        if found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/(preupload|commit|branch)/([^/]+)", path):
+            name, verb, revision = found[1], found[2], unquote(found[3])
+            repository = hub.repositories.get(("model", name))
+            if repository is None:
+                return self.refuse(404, "RepoNotFound")
+            if verb == "branch":
+                known = revision in repository.refs
+                repository.refs.setdefault(revision, repository.refs["main"])
+                return self.send_json({"error": "exists"} if known else {}, 409 if known else 200)
+            if revision not in repository.refs:
+                return self.refuse(404, "RevisionNotFound")
+            if verb == "preupload":
+                return self.send_json({"files": [upload_mode(file) for file in json.loads(body)["files"]]})
+            return self.commit(repository, revision, [json.loads(line) for line in body.splitlines()])
+        return self.refuse(404, "EntryNotFound")
+
+    def do_PUT(self):
+        """A large file, to the address that was told for it."""
+        content = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.append((self.command, self.path, None, "Authorization" in self.headers))
+        self.server.sent[urlsplit(self.path).path.removeprefix("/upload/")] = content
+        self.send_json({})
+
+    def create(self, asked):
+        name = f"{asked['organization']}/{asked['name']}"
+        known = ("model", name) in self.server.repositories
+        if not known:
+            self.server.add("model", name, {}, private=asked["visibility"] == "private")
+        self.send_json({"url": f"{self.server.url}/{name}"}, 409 if known else 200)
+
+    def where_to(self, objects):
+        """Where each of some large files is to be sent; nothing for those that are here."""
+        return [
+            {key: one[key] for key in ("oid", "size")}
+            | (
+                {}
+                if one["oid"] in self.server.sent
+                else {
+                    "actions": {
+                        "upload": {"href": f"{self.server.url}/upload/{one['oid']}?Signature=let-me-in"}
+                    }
+                }
+            )
+            for one in objects
+        ]
+
+    def commit(self, repository, revision, lines):
+        """The files of a commit, in full; the new commit is the branch's last one."""
+        files = dict(repository.commits[repository.refs[revision]])
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                content = self.server.sent.get(value["oid"], b"")
+                if hashlib.sha256(content).hexdigest() != value["oid"]:
+                    return self.refuse(400, None)
+                files[value["path"]] = content
+        repository.commits.append(files)
+        repository.refs[revision] = len(repository.commits) - 1
+        sha = commit_id(repository.kind, repository.name, repository.refs[revision])
+        return self.send_json(
+            {"commitUrl": f"{self.server.url}/{repository.name}/commit/{sha}", "commitOid": sha}
+        )
+
+    def tell_paths(self, found, body):
         """paths-info: which of some paths are there."""
-        length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length).decode()
         wanted = (
             json.loads(body)["paths"]
             if body.startswith("{")
@@ -144,9 +237,6 @@ class Answer(BaseHTTPRequestHandler):
                 for part in body.split("&")
                 if part.startswith("paths=")
             ]
-        )
-        found = re.fullmatch(
-            r"/api/(model|dataset)s/([^/]+/[^/]+)/paths-info/([^/]+)", urlsplit(self.path).path
         )
         repository = self.server.repositories.get(found.groups()[:2])
         files = repository.commits[repository.find(unquote(found[3]))]
@@ -167,9 +257,9 @@ class Answer(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def send_json(self, value):
+    def send_json(self, value, status=200):
         content = json.dumps(value).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -210,6 +300,12 @@ class Answer(BaseHTTPRequestHandler):
             return None
         self.wfile.write(content[first:])
         return None
+
+
+def upload_mode(file):
+    """How a file is sent: large ones by themselves, before the commit."""
+    mode = "lfs" if file["size"] > LARGE else "regular"
+    return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False, "oid": None}
 
 
 def entries(files, folder, deep):

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.core import params, tables
+from nolabels.core import params, schemas, tables
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
 from nolabels.students import assistant as assist
@@ -30,7 +30,7 @@ def lesson(count):
         "learn": np.arange(count) % 7 > 0,
         "source": ["person" if number == 3 else "teacher" for number in range(count)],
     }
-    return pa.table(columns, schema=tables.train_schema(2))
+    return pa.table(columns, schema=schemas.train_schema(2))
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_an_assistant_in_the_pipeline(project, index):
         found = json.loads(project.read(f"metrics/{part}.json"))
         assert {"teacher", "assistant", "student", "onnx"} <= set(found) and "assistant" in found["size"]
     page = project.read("reports/index.html").decode()
-    assert "an <em>assistant</em> (tiny_base_two==1.0)" in page
+    assert "An <em>assistant</em> (tiny_base_two==1.0)" in page
     assert project.repro() == []
     # without it the student learns from the teacher again, and what ran before is restored
     with project.params() as values:

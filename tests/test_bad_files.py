@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from nolabels.data import readers
+from nolabels.data import lines
 from tests import sampling
 from tests.hub import parquet
 from tests.sampling import NAMES
@@ -216,7 +216,7 @@ FILES = {
         "a.jsonl",
         b"[" * 100_000 + b"\n",
         {"format": "jsonl"},
-        f"row 1: must be a JSON object, found '{'[' * readers.SHOWN}…' "
+        f"row 1: must be a JSON object, found '{'[' * lines.SHOWN}…' "
         "(maximum recursion depth exceeded while decoding a JSON array from a unicode string)",
     ),
     "an object without the text": (
@@ -308,7 +308,7 @@ def test_one_line_names_file_row_and_column(tmp_path, monkeypatch, capsys, kind)
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(readers, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(lines, "LONGEST_LINE", 1 << 20)
     with pytest.raises(SystemExit):
         sampling.run(tmp_path, monkeypatch, {"a.txt": b"x" * (1 << 21)}, format="txt", text=None)
     assert capsys.readouterr().err == "error: data/raw/a.txt: row 1: must be a line of less than 1 MiB\n"

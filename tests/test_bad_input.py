@@ -9,8 +9,9 @@ import yaml
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.core.tables import read_table
-from nolabels.data import packages, readers
+from nolabels.data import packages
 from nolabels.data.annotations import read_answers
+from nolabels.data.gold import gold_classes
 from stages import fetch, sample
 from tests import tiny
 
@@ -430,6 +431,6 @@ def test_a_table_that_is_none(tmp_path):
 
 def test_ranges_include_both_ends():
     gold = params.Gold(column="r", ranges={"negative": [-4, -0.5], "positive": [0.5, 4]})
-    to_classes = readers.gold_classes("f", gold, TASK)
+    to_classes = gold_classes("f", gold, TASK)
     found = [to_classes(1, value) for value in ("-0.5", "0.5", "0.49", "-4", "4")]
     assert found == [(0,), (1,), None, (0,), (1,)]

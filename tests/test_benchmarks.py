@@ -104,7 +104,7 @@ def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
     ids=lambda value: getattr(value, "name", None),
 )
 def test_students_are_compared_after_as_many_steps(form, rows, steps):
-    values, best = params.load(), presets.load(quality.BEST)
+    values, best = params.load(), presets.params_of(quality.BEST)
     found = quality.recipe(form, rows, values, best, 8000)
     assert found.epochs * rows / found.batch_size == steps
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.core import tables
+from nolabels.core import schemas, tables
 from nolabels.data.texts import text_id
 from tests import tiny
 from tests.workspace import ROOT
@@ -27,7 +27,7 @@ def place(tmp_path, causal_folder):
     texts = [text for _, text in tiny.sentences(700)]
     ids = [text_id(text) for text in texts]
     rows = {"id": ids, "text": texts, "split": ["train"] * 700, "row": list(range(700))}
-    tables.write_table(tmp_path / "pool.parquet", pa.table(rows, schema=tables.POOL))
+    tables.write_table(tmp_path / "pool.parquet", pa.table(rows, schema=schemas.POOL))
 
     def write(engine, **runtime):
         values = yaml.safe_load(yaml.safe_dump(PARAMS))

@@ -24,7 +24,7 @@ def answers_of_torch(folder, texts, act=lambda logits: logits.softmax(-1), max_t
     """N x K probabilities, one text at a time. change: called with the model before it answers."""
     import torch
 
-    model, tokenizer = models.load(folder, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(folder, "SequenceClassification", device="cpu", precision="float32")
     if change:
         change(model)
     found = []
@@ -56,14 +56,14 @@ def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
     student = tiny.student(tmp_path / "student", family, labels=("a", "b", "c"))
     expected = answers_of_torch(student, TEXTS)
     export.write_model(student, tmp_path / "float32", "float32")
-    found = predict.Model(tmp_path / "float32", 1).probabilities(TEXTS)
+    found = predict.Model(tmp_path / "float32", 1).predict_proba(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-4)
     export.write_model(student, tmp_path / "int8", "int8")
-    found = predict.Model(tmp_path / "int8", 1).probabilities(TEXTS)
+    found = predict.Model(tmp_path / "int8", 1).predict_proba(TEXTS)
     assert np.abs(found - expected).mean() < 0.03
     assert (found.argmax(1) == expected.argmax(1)).mean() >= 0.9
     monkeypatch.setattr(Path, "read_text", cpu_without_vnni(Path.read_text))
-    converted = predict.Model(tmp_path / "int8", 1).probabilities(TEXTS)
+    converted = predict.Model(tmp_path / "int8", 1).predict_proba(TEXTS)
     np.testing.assert_allclose(converted, found, atol=0.02)
     sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("float32", "int8")]
     assert sizes[1] < 0.8 * sizes[0]
@@ -100,7 +100,7 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     from nolabels.students import bert_encoder, int8
 
     student = tiny.student(tmp_path / "student", family)
-    model, tokenizer = models.load(student, "SequenceClassification", device="cpu", precision="float32")
+    model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     around = tokenizer("")["input_ids"]
     ids = int8.calibration_ids(model, around)
     mask = torch.ones_like(ids)
@@ -123,13 +123,53 @@ def test_equal_students_give_equal_bytes(shipped, tmp_path):
 
 def test_the_order_and_the_company_of_texts_do_not_matter(shipped):
     model = predict.Model(shipped / "onnx", 1)
-    found = model.probabilities(TEXTS)
-    np.testing.assert_allclose(model.probabilities(TEXTS[::-1])[::-1], found, atol=0.1)
+    found = model.predict_proba(TEXTS)
+    np.testing.assert_allclose(model.predict_proba(TEXTS[::-1])[::-1], found, atol=0.1)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
-    assert model.probabilities([]).shape == (0, 2)
-    assert model.predict(TEXTS)[3] == max(
-        zip(model.classes, found[3].tolist(), strict=True), key=lambda p: p[1]
-    )
+    assert model.predict_proba([]).shape == (0, 2)
+
+
+@pytest.mark.parametrize("labels", [("negative", "positive"), ("warm", "dull", "none of these")])
+def test_it_answers_as_classifiers_of_scikit_learn_do(tmp_path, labels):
+    """Also with a class for texts that are none of the others: that is a class like them."""
+    from sklearn.metrics import accuracy_score, log_loss
+
+    export.write_model(tiny.student(tmp_path / "student", labels=labels), tmp_path / "onnx", "float32")
+    model = predict.Model(tmp_path / "onnx", 1)
+    assert isinstance(model.classes_, np.ndarray) and model.classes_.tolist() == list(labels)
+    shares, found = model.predict_proba(TEXTS), model.predict(TEXTS)
+    assert shares.shape == (len(TEXTS), len(labels)) and shares.dtype == np.float32
+    assert found.tolist() == model.classes_[shares.argmax(1)].tolist() and found.shape == (len(TEXTS),)
+    assert accuracy_score(found.tolist(), found) == 1
+    assert 0 < log_loss(found.tolist(), shares, labels=sorted(labels)) < 10
+    np.testing.assert_array_equal(model.predict_proba(np.array(TEXTS)), shares)
+    assert model.predict("film") == model.predict(["film"])
+
+
+def test_it_abstains_below_a_threshold(shipped):
+    model = predict.Model(shipped / "onnx", 1)
+    sure, found = model.predict_proba(TEXTS).max(1), model.predict(TEXTS)
+    middle = float(np.median(sure))
+    kept = model.predict(TEXTS, threshold=middle)
+    assert 0 < sum(label is None for label in kept) < len(TEXTS)
+    assert kept.tolist() == [label if p >= middle else None for label, p in zip(found, sure, strict=True)]
+    assert model.predict(TEXTS, threshold=0).tolist() == found.tolist()
+    assert model.predict([], threshold=0.5).tolist() == []
+
+
+def test_a_threshold_on_the_command_line(shipped):
+    model = predict.Model(shipped / "onnx", 1)
+    texts = TEXTS[:9]
+    sure, found = model.predict_proba(texts).max(1), model.predict(texts)
+    middle = round(float(np.median(sure)), 3)
+    result = run_alone(shipped / "onnx", "--threshold", str(middle), entered="\n".join(texts))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines() == [
+        f"{label if p >= middle else ''}\t{p:.4f}" for label, p in zip(found, sure, strict=True)
+    ]
+    for wrong, told in (("2", "must be 0 to 1, found 2.0"), ("x", "invalid float value: 'x'")):
+        result = run_alone(shipped / "onnx", "--threshold", wrong)
+        assert result.returncode == 2 and told in result.stderr.splitlines()[-1]
 
 
 def run_alone(folder, *words, entered=""):
@@ -164,8 +204,9 @@ def test_the_folder_works_alone(shipped, tmp_path, way):
         else run_alone(folder, entered="A warm film.\n\nDull.")
     )
     assert result.returncode == 0, result.stderr
-    expected = predict.Model(shipped / "onnx").predict(["A warm film.", "", "Dull."])
-    assert result.stdout.splitlines() == [f"{label}\t{p:.4f}" for label, p in expected]
+    model, texts = predict.Model(shipped / "onnx"), ["A warm film.", "", "Dull."]
+    pairs = zip(model.predict(texts), model.predict_proba(texts).max(1), strict=True)
+    assert result.stdout.splitlines() == [f"{label}\t{p:.4f}" for label, p in pairs]
     assert result.stderr == ""
 
 
@@ -179,13 +220,16 @@ def test_several_labels(tmp_path):
     export.write_model(student, tmp_path / "onnx", "float32")
     model = predict.Model(tmp_path / "onnx", 1)
     expected = answers_of_torch(student, TEXTS, lambda logits: logits.sigmoid())
-    found = model.probabilities(TEXTS)
+    found = model.predict_proba(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    labels = [labels_of(row, model.classes, 0.4) for row in found.tolist()]
-    assert [[label for label, _ in row] for row in model.predict(TEXTS)] == labels
-    assert labels == [[name for name, p in zip(model.classes, row, strict=True) if p >= 0.4] for row in found]
+    labels = [labels_of(row, model.classes_, 0.4) for row in found.tolist()]
+    np.testing.assert_array_equal(model.predict(TEXTS), found >= 0.4)
+    np.testing.assert_array_equal(model.predict(TEXTS, threshold=0.6), found >= 0.6)
+    assert [model.classes_[row == 1].tolist() for row in model.predict(TEXTS)] == labels
     line = run_alone(tmp_path / "onnx", entered=TEXTS[0]).stdout.rstrip("\n").split("\t")
     assert line[::2] == labels[0] or (line == [""] and not labels[0])
+    unsure = run_alone(tmp_path / "onnx", "--threshold", "1", entered="\n".join(TEXTS[:5]))
+    assert unsure.stdout == "\n" * 5
 
 
 @pytest.mark.parametrize(
@@ -223,7 +267,9 @@ def test_an_artifact_of_a_tagged_commit_classifies(project, tmp_path):
         [sys.executable, "-m", "dvc", "artifacts", "get", ".", "student", "-o", str(got / "model")]
     )
     assert result.returncode == 0, result.stdout
-    assert sorted(path.name for path in (got / "model").iterdir()) == ["README.md", *FILES]
+    assert sorted(path.name for path in (got / "model").iterdir()) == sorted(
+        ["README.md", "profile.json", *FILES]
+    )
     found = run_alone(got / "model", entered="A warm film.\nDull.\n")
     assert found.returncode == 0, found.stderr
     assert {line.split("\t")[0] for line in found.stdout.splitlines()} <= {"negative", "positive"}

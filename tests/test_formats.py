@@ -11,9 +11,9 @@ import yaml
 
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.data import readers
+from nolabels.data import draw, readers, source, splits
+from nolabels.data.gold import gold_classes
 from nolabels.data.texts import text_id
-from stages import sample
 from tests import sampling
 from tests.hub import parquet
 from tests.sampling import NAMES
@@ -204,7 +204,7 @@ def test_gold(tmp_path, kind, form):
     sampling.write_params(tmp_path, format=form, gold={"column": "label", **way})
     settings = params.load(tmp_path / "params.yaml")
     classes = settings.task.names
-    to_classes = readers.gold_classes(path, settings.sample.gold, settings.task)
+    to_classes = gold_classes(path, settings.sample.gold, settings.task)
     found = [
         to_classes(row, value)
         for row, _, value in readers.read_rows(path, settings.sample, settings.sample.gold)
@@ -267,11 +267,12 @@ def test_blocks_change_nothing(tmp_path, monkeypatch):
     files = {f"{n}.csv": encoded("csv", rows[100 * n : 100 * n + 150]) for n in range(5)}
     keys = {"gold": NAMES, "pool": 200, "valid": 50, "test": 80, "dev": 50}
     whole = sampling.run(tmp_path / "a", monkeypatch, files, **keys)
-    monkeypatch.setattr(sample, "BLOCK_ROWS", 7)
+    for module in (draw, source, splits):
+        monkeypatch.setattr(module, "BLOCK_ROWS", 7)
     blocks = sampling.run(tmp_path / "b", monkeypatch, files, **keys)
     for path in whole.glob("*.parquet"):
         assert (blocks / path.name).read_bytes() == path.read_bytes()
-    monkeypatch.setattr(sample, "GROUP_ROWS", 40)
+    monkeypatch.setattr(splits, "GROUP_ROWS", 40)
     groups = sampling.run(tmp_path / "c", monkeypatch, files, **keys)
     assert pq.read_table(groups / "pool.parquet").equals(pq.read_table(whole / "pool.parquet"))
 

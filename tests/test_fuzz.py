@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.data import annotations, readers
+from nolabels.data.gold import gold_classes
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
@@ -189,7 +190,7 @@ def test_readers(tmp_path_factory, form, zipped, found, harm, late):
     read = params.Params.model_validate(values)
 
     def every():
-        answers = readers.gold_classes(path, read.sample.gold, read.task)
+        answers = gold_classes(path, read.sample.gold, read.task)
         for row, text, value in readers.read_rows(path, read.sample, read.sample.gold):
             assert row > 0 and isinstance(text, str)
             text.encode()
@@ -290,9 +291,10 @@ def likelihood(tmp_path_factory):
 @given(texts=st.lists(odd, max_size=4))
 def test_the_shipped_student(shipped, texts):
     texts = [text.encode("utf-8", "replace").decode() for text in texts]
-    found = shipped.predict(texts)
-    assert len(found) == len(texts)
-    assert all(label in shipped.classes and 0 <= probability <= 1.0001 for label, probability in found)
+    found, shares = shipped.predict(texts), shipped.predict_proba(texts)
+    assert len(found) == len(shares) == len(texts)
+    assert all(label in shipped.classes_ for label in found)
+    assert ((shares >= 0) & (shares <= 1.0001)).all()
 
 
 @settings(fuzz, max_examples=max(5, EXAMPLES // 40))  # a process each

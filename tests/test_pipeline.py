@@ -168,12 +168,12 @@ def test_who_reads(path, readers):
 def test_stage_is_described_and_named_like_its_script(name):
     script, stage = STAGES[name]
     assert len(stage["desc"]) > 20
-    assert stage["cmd"].startswith(f"python -m stages.{script} ")
+    assert stage["cmd"].startswith(f"exec python -m stages.{script} ")  # see core.stage.die_with_parent
 
 
 def untold(stage):
     """The outs and the deps of data of a stage that its command names neither themselves nor by their folder."""
-    told = {Path(word) for word in stage["cmd"].split()[3:]}
+    told = {Path(word) for word in stage["cmd"].split()[4:]}
     code = ("nolabels/", "stages/")
     paths = outs(stage) + [path for path in stage["deps"] if not path.startswith(code)]
     return [path for path in paths if not {Path(path), *Path(path).parents} & told]
@@ -185,7 +185,11 @@ def test_a_command_names_all_that_is_read_and_written(name):
 
 
 def test_what_a_command_does_not_name_would_be_noticed():
-    stage = {"cmd": "python -m stages.a data/b plots", "deps": ["data/c", "stages/a.py"], "outs": ["plots/d"]}
+    stage = {
+        "cmd": "exec python -m stages.a data/b plots",
+        "deps": ["data/c", "stages/a.py"],
+        "outs": ["plots/d"],
+    }
     assert untold(stage) == ["data/c"]
     assert untold(stage | {"deps": ["data/b/c"], "metrics": [{"data": {"cache": False}}]}) == ["data"]
 

@@ -13,7 +13,7 @@ from scipy.stats import binomtest, norm
 from nolabels import preset
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.setup import presets
+from nolabels.setup import merging, presets
 from tests import readme, tiny, workspace
 
 ROOT = Path("presets").resolve().parent
@@ -60,16 +60,16 @@ def test_the_record_is_of_the_params_yaml_at_hand():
 
 @pytest.mark.parametrize("name", presets.names())
 def test_presets_are_valid_and_hold_what_differs(name):
-    presets.load(name)
+    presets.params_of(name)
     base, made = presets.shipped(), presets.text_of(name)
     over = (presets.FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     before, own, after = (flat(yaml.safe_load(content)) for content in (base, over, made))
-    gone = {place for place, value in own.items() if value is None and place[:-1] in presets.NAMED}
+    gone = {place for place, value in own.items() if value is None and place[:-1] in merging.NAMED}
     kept = {place: value for place, value in own.items() if place not in gone}
     assert {place: value for place, value in after.items() if before.get(place, "none") != value} == kept
     assert all({place[:2], place} & gone for place in before.keys() - after.keys())
     assert not gone & {place[:length] for place in after for length in (2, 3)}
-    about, *_ = presets.header(over)
+    about, *_ = merging.header(over)
     assert re.fullmatch(r"# \S.{20,110}\.", about), "the line of --list"
 
 
@@ -78,10 +78,10 @@ def test_no_comment_is_lost(name):
     path = presets.FOLDER / f"{name}.yaml"
     made, lines = presets.text_of(name).splitlines(), presets.shipped().splitlines()
     own = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
-    there, _ = presets.spans(presets.shipped(), ())
+    there, _ = merging.spans(presets.shipped(), ())
     for place, value in own.items():
         if (
-            value is None and place[:-1] in presets.NAMED
+            value is None and place[:-1] in merging.NAMED
         ):  # what is taken out goes with the comments inside it
             first, last = there[place]
             lines[first:last] = [""] * (last - first)
@@ -240,7 +240,7 @@ def test_values_replace_whole_and_in_all_forms(folder):
         "score:\n  teacher:\n    templates:\n      - plain: |\n          {text}\n\n          So: {class}\n\n"
         "    max_tokens: 8\n"
     )
-    found = presets.load("mine")
+    found = presets.params_of("mine")
     assert found.label.prior == {"negative": 0.25, "positive": 0.75}
     assert found.sample.gold.model_dump(exclude_none=True) == {"column": "rating", "names": True}
     assert (found.sample.columns, found.sample.test_file) == (["rating", "text"], None)
@@ -278,7 +278,7 @@ def test_a_preset_adds_models_and_a_teacher(folder):
     found = params.load()
     assert list(found.fetch.models) == [*MODELS, "small", "large"]
     assert list(found.score) == [*TEACHERS, "small"] and found.score["small"].max_tokens == 64
-    assert found.score["teacher"] == presets.load("default").score["teacher"]
+    assert found.score["teacher"] == presets.params_of("default").score["teacher"]
     added = [line for line in MORE.splitlines()[3:] if line not in ("  models:", "score:")]
     lines = iter(text().splitlines())
     assert all(line in lines for line in added), "each line, in its order"
@@ -313,7 +313,7 @@ def test_null_in_all_forms(folder, nothing):
     Path("presets/mine.yaml").write_text(
         MORE.replace("score:\n", f"score:\n  teacher: {nothing}\n"), encoding="utf-8"
     )
-    assert list(presets.load("mine").score) == [*TEACHERS[1:], "small"]
+    assert list(presets.params_of("mine").score) == [*TEACHERS[1:], "small"]
 
 
 def test_the_notebook_s_figures_do_not_differ():

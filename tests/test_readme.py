@@ -34,7 +34,12 @@ def test_the_gate_installs_what_is_pinned_by_its_hash():
     locked = dict(re.findall(r"^([\w.-]+)==([\w.+]+) \\\n    --hash=sha256:[0-9a-f]{64}", lock, flags=re.M))
     assert len(locked) == lock.count("==") > 100
     pinned = {}
-    for name in ("requirements.txt", "requirements-dev.txt", "requirements-ray.txt"):
+    for name in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-ray.txt",
+        "requirements-serve.txt",
+    ):
         pinned |= re.findall(
             r"^([\w-]+)(?:\[\w+\])?==(\S+)", Path(name).read_text(encoding="utf-8"), flags=re.M
         )

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from nolabels.core import params
+from nolabels.data.draw import ZONES, draw, draw_order, zones_of
 from nolabels.data.texts import draw_key, normal_form, text_id
-from stages.sample import ZONES, draw, draw_order, zones_of
 from tests import sampling
 
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 import yaml
 
-from nolabels.core import params, tables
-from nolabels.core.labels import one_hot, surest
+from nolabels.core import params, schemas, tables
+from nolabels.core.labels import most_confident, one_hot
 from nolabels.core.spelling import join
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
@@ -40,14 +40,14 @@ def folder(tmp_path, monkeypatch):
         "split": ["valid"] * 4 + ["train"] * 16,
         "row": list(range(20)),
     }
-    tables.write_table("pool.parquet", pa.table(pool, schema=tables.POOL))
+    tables.write_table("pool.parquet", pa.table(pool, schema=schemas.POOL))
     for name, first in (("test", 20), ("dev", 24)):
         texts = {
             "id": ids[first : first + 4],
             "text": TEXTS[first : first + 4],
             "row": list(range(first, first + 4)),
         }
-        tables.write_table(f"{name}.parquet", pa.table(texts, schema=tables.TEXTS))
+        tables.write_table(f"{name}.parquet", pa.table(texts, schema=schemas.TEXTS))
     for name in ("corrections", "dev_labels", "test_labels"):
         Path(f"{name}.csv").write_text("id,text,label\n", encoding="utf-8")
     return tmp_path
@@ -74,7 +74,7 @@ def write_scores(path, ids, scores, against=None, kind="likelihood", embeddings=
         "tokens": np.ones(count * templates, np.int32),
         "cut": np.zeros(count * templates, bool),
     }
-    schema = tables.scores_schema(classes, None if embeddings is None else embeddings.shape[1])
+    schema = schemas.scores_schema(classes, None if embeddings is None else embeddings.shape[1])
     if embeddings is not None:
         rows["embedding"] = embedding_column(embeddings.astype(np.float16), templates)
     model = {"kind": kind, "parameters": 1_500_000, "megabytes": 2.5, "precision": "float32"}
@@ -310,7 +310,7 @@ def test_the_surest_of_each_class_are_kept():
         one_hot([0, 0, 0, 0, 1, 1, 1], 2),
         np.array([0.1, 0.9, 0.5, 0.7, 0.2, 0.1, 0.3]),
     )
-    kept = surest(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
+    kept = most_confident(answers, margin, np.array([1, 1, 1, 0, 1, 1, 1], bool), 0.34)
     assert kept.tolist() == [False, True, False, False, False, False, True]
 
 
@@ -338,7 +338,7 @@ def predictions(path, answers, model=None):
         "probabilities": tables.fixed(share, np.float32),
         "labels": [[NAMES[answer]] for answer in answers],
     }
-    schema = tables.predictions_schema(2, raw="teacher" in path)
+    schema = schemas.predictions_schema(2, raw="teacher" in path)
     if "teacher" in path:
         rows["raw_labels"] = [["negative"]] * 4
     tables.write_table(path, pa.table(rows, schema=schema), model=model or {})
@@ -354,7 +354,7 @@ def run_evaluate(gold):
         "id": [text_id(text) for text in TEXTS[20:24]],
         "labels": [[NAMES[answer]] for answer in [0, 1, 0, 1]],
     }
-    tables.write_table("gold.parquet", pa.table(rows, schema=tables.GOLD).slice(0, 4 if gold else 0))
+    tables.write_table("gold.parquet", pa.table(rows, schema=schemas.GOLD).slice(0, 4 if gold else 0))
     return evaluate_tables()
 
 
@@ -439,7 +439,7 @@ def evaluate_dev(texts=4):
     for path in answers:
         raw = {"raw_labels": labels} if "teacher" in path else {}
         tables.write_predictions(path, table["id"], given, labels, NAMES, model={}, **raw)
-    tables.write_table("dev_gold.parquet", tables.GOLD.empty_table())
+    tables.write_table("dev_gold.parquet", schemas.GOLD.empty_table())
     inputs = ["pool.parquet", "test.parquet", "dev.parquet", "dev_gold.parquet", "dev_labels.csv"]
     evaluate.main([*inputs, *answers, "dev.json", "mistakes_dev.parquet", "plots/dev"])
     return json.loads(Path("dev.json").read_text(encoding="utf-8"))
@@ -459,7 +459,7 @@ def test_dev_without_gold_is_measured_by_what_a_person_answered(folder, capsys):
 def test_a_dev_without_texts_passes_every_stage_that_decides(folder, capsys):
     run_label()
     before = json.loads(Path("label.json").read_text(encoding="utf-8"))
-    tables.write_table("dev.parquet", tables.TEXTS.empty_table())
+    tables.write_table("dev.parquet", schemas.TEXTS.empty_table())
     label_all(partial(), dev=0)
     assert json.loads(Path("label.json").read_text(encoding="utf-8")) == before
     assert tables.read_table("teacher_dev.parquet").num_rows == 0
@@ -579,10 +579,10 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
         }
         if who == "teacher":
             rows["raw_labels"] = rows["labels"]
-        schema = tables.predictions_schema(2, raw=who == "teacher")
+        schema = schemas.predictions_schema(2, raw=who == "teacher")
         tables.write_table(f"{who}.parquet", pa.table(rows, schema=schema), model={})
     gold = {"id": ids[20:23], "labels": [["negative"], NAMES, []]}
-    tables.write_table("gold.parquet", pa.table(gold, schema=tables.GOLD))
+    tables.write_table("gold.parquet", pa.table(gold, schema=schemas.GOLD))
     Path("test_labels.csv").write_text(f"id,label\n{ids[23]},positive\n", encoding="utf-8")
     found = evaluate_tables()
     assert found["teacher"]["accuracy"] == 1 and found["student"]["accuracy"] == 0.5
@@ -625,11 +625,11 @@ def test_none_of_these_is_a_class_below_a_threshold(folder, capsys):
 
 
 def test_equal_tables_are_equal_bytes_and_half_a_table_is_none(tmp_path):
-    table = pa.table({"id": ["a"], "text": ["ä"], "row": [1]}, schema=tables.TEXTS)
+    table = pa.table({"id": ["a"], "text": ["ä"], "row": [1]}, schema=schemas.TEXTS)
     for name in ("one", "two"):
         tables.write_table(tmp_path / name, table, classes=NAMES)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
-    with pytest.raises(ZeroDivisionError), tables.table_writer(tmp_path / "three", tables.TEXTS) as writer:
+    with pytest.raises(ZeroDivisionError), tables.table_writer(tmp_path / "three", schemas.TEXTS) as writer:
         writer.write_table(table)
         raise ZeroDivisionError
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]

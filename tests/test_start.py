@@ -20,7 +20,7 @@ import yaml
 from nolabels import preset, start
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.setup import draft, guess, presets
+from nolabels.setup import draft, head, merging, presets, sizes, terminal
 from stages import sample
 from tests import readme, tiny, workspace
 
@@ -146,7 +146,7 @@ def test_what_is_written_is_the_shipped_file_with_the_preset_over_it(folder, cap
         comments = [line for line in content.splitlines() if line.lstrip().startswith("#")]
         kept = iter(made.splitlines())
         assert [line for line in comments if line not in kept] == []
-    first, *_ = presets.header(text)
+    first, *_ = merging.header(text)
     assert re.fullmatch(r"# \S.{20,110}\.", first), "the line of preset --list"
     preset.main(["default"])
     preset.main(["messages"])
@@ -176,7 +176,7 @@ def test_teachers_of_both_kinds_ask_about_the_classes(folder):
         assert template.class_text == "This text from a collection of notes of drivers is about {class}."
     shipped = params.check(yaml.safe_load(presets.shipped()), "shipped")
     assert values.fetch.models == shipped.fetch.models | {
-        "encoder": presets.load("reviews-small").fetch.models["encoder"]
+        "encoder": presets.params_of("reviews-small").fetch.models["encoder"]
     }
     for name, score in shipped.score.items():  # none of its questions is left
         assert not any(template in score.templates for template in values.score[name].templates), name
@@ -223,8 +223,8 @@ HEADERS = {  # first row: whether it names the columns
 @pytest.mark.parametrize(("first", "found"), HEADERS.items())
 def test_whether_a_row_names_the_columns(first, found):
     rest = [("1", "2"), ("seen below", "a text")]
-    assert guess.is_header(list(first), rest, set(), ["praise"]) is found
-    assert guess.is_header(list(first), rest, {first[0]}, ["praise"]) is True
+    assert head.is_header(list(first), rest, set(), ["praise"]) is found
+    assert head.is_header(list(first), rest, {first[0]}, ["praise"]) is True
 
 
 def test_rows_as_they_come(folder, capsys):
@@ -259,7 +259,7 @@ def test_two_columns_of_like_length(folder, capsys, monkeypatch):
         started(encoded("jsonl", rows), "--text", "summary", "--force", name="a.jsonl").sample.text
         == "summary"
     )
-    monkeypatch.setattr(start, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     for answer, column in (("", "body"), ("2", "summary"), ("summary", "summary")):
         monkeypatch.setattr("builtins.input", lambda question, answer=answer: answer)
         assert started(encoded("jsonl", rows), "--force", name="a.jsonl").sample.text == column
@@ -276,7 +276,7 @@ def test_what_is_asked_at_a_terminal(folder, monkeypatch):
         questions.append(question)
         return "praise, complaint" if "classes" in question else "n"
 
-    monkeypatch.setattr(start, "has_terminal", lambda: True)
+    monkeypatch.setattr(terminal, "has_terminal", lambda: True)
     monkeypatch.setattr("builtins.input", answer)
     content = b"a warm film,7\n" + delimited(
         ",", [{"text": row["text"], "n": "x"} for row in ROWS], header=False
@@ -339,10 +339,10 @@ def test_near_duplicates_do_not_count_for_the_pool(folder, capsys):
 
 
 def test_a_long_file_is_looked_at_in_part(folder, capsys, monkeypatch):
-    monkeypatch.setattr(start, "ROWS", 200)
+    monkeypatch.setattr(sizes, "ROWS", 200)
     started(encoded("csv"))
     assert "200 rows, the first of more: the others were not looked at" in capsys.readouterr().out
-    monkeypatch.setattr(start, "ROWS", 300)
+    monkeypatch.setattr(sizes, "ROWS", 300)
     started(encoded("csv"), "--force")
     assert "300 rows; 0 empty" in capsys.readouterr().out
 

@@ -13,8 +13,9 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from nolabels.core.schemas import POOL
 from nolabels.core.stage import UserError
-from nolabels.core.tables import POOL, read_table, write_table
+from nolabels.core.tables import read_table, write_table
 from nolabels.data.texts import answer_key, text_id
 from nolabels.teachers import asking as asking_module
 from nolabels.teachers import kinds

@@ -16,7 +16,7 @@ from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.core.tables import write_json
 from nolabels.data import packages
-from nolabels.data.texts import text_id, zone_place
+from nolabels.data.texts import hash_position, text_id
 
 KNOWN = tasks.wording()
 ITEM = KNOWN.tasks["sst2"]
@@ -135,7 +135,7 @@ def test_zones_are_cut_as_they_are_named():
     assert sum(KNOWN.zones.values()) == pytest.approx(1)
     assert list(KNOWN.zones) == ["test", "dev", "pool"]
     for number in range(300):
-        place = zone_place(text_id(str(number)))
+        place = hash_position(text_id(str(number)))
         wanted = "test" if place < 0.1 else "dev" if place < 0.3 else "pool"
         assert tasks.zone_of(text_id(str(number)), {"test": 0.1, "dev": 0.2, "pool": 0.7}) == wanted
 

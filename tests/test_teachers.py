@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from nolabels.core import params
+from nolabels.core.schemas import POOL, TEXTS
 from nolabels.core.stage import UserError
-from nolabels.core.tables import POOL, TEXTS, about, read_table, write_table
+from nolabels.core.tables import about, read_table, write_table
 from nolabels.teachers import asking
 from nolabels.teachers.teacher import Teacher, windows
 from stages import fetch, label, score

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.core import models, params, tables
+from nolabels.core import models, params, schemas, tables
 from nolabels.students import dataset, training
 from tests import tiny
 
@@ -30,7 +30,7 @@ def write_lesson(path, count):
         "learn": np.arange(count) % 5 > 0,
         "source": ["teacher"] * count,
     }
-    tables.write_table(path, pa.table(columns, schema=tables.train_schema(2)), classes=NAMES)
+    tables.write_table(path, pa.table(columns, schema=schemas.train_schema(2)), classes=NAMES)
 
 
 def test_what_is_learned_is_read_from_a_file(tmp_path):
@@ -82,7 +82,7 @@ def test_a_student_keeps_no_weight_that_it_does_not_read(tmp_path, family):
     base.save_pretrained(tmp_path / "base")
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "nli")
     model = training.load_base(tmp_path / "base", params.load().task, "cpu")
-    models.save(model, tokenizer, tmp_path / "student", "a card")
+    models.save_model(model, tokenizer, tmp_path / "student", "a card")
     model(**tokenizer(["A warm film."], return_tensors="pt")).logits[0, 0].backward()
     read = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert (tmp_path / "student/README.md").read_text() == "a card"
@@ -97,7 +97,7 @@ def test_several_processes_train_one_student(tmp_path):
     tiny.base_model(tmp_path / "base")
     write_lesson(tmp_path / "train.parquet", 320)
     columns = {"id": ["a", "b"], "text": ["A warm film.", "Dull."], "row": [0, 1]}
-    tables.write_table(tmp_path / "test.parquet", pa.table(columns, schema=tables.TEXTS))
+    tables.write_table(tmp_path / "test.parquet", pa.table(columns, schema=schemas.TEXTS))
     values = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
     values["train"].update(batch_size=8, epochs=1, precision="float32", warmup=0.5)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -1,4 +1,11 @@
 """Under everything: the frame of a stage, parameters, tables, labels, model folders.
 
 Small and stable. Imports no other package of the project.
+
+    stage                  arguments, one-line errors, the end of a process
+    params                 params.yaml, checked: one module for each part of the file
+    schemas, tables        columns, and how Parquet and JSON are written and read
+    labels, spelling       from probabilities to labels; class names in one value
+    models                 model folders: fingerprint, size, device, loading
+    speed                  metrics/speed.json
 """

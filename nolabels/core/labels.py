@@ -1,40 +1,90 @@
 """From probabilities to labels: one class per text, or each class judged by itself.
 
 N x K bool arrays hold which of K classes each of N texts has. With one label per text a row has one
-True; with several (task.multi_label) it has any number, and none of them is an answer too.
+True. With several (task.multi_label) it has any number; a row without True is an answer too: none of the classes.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 
+from nolabels.core.params import Task
 
-def decide(probabilities, task):
-    """N x K probabilities -> N x K bool: the likeliest class, or every class from task.threshold on."""
+
+def decide(probabilities: np.ndarray, task: Task) -> np.ndarray:
+    """The labels that probabilities stand for.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        N x K numbers in 0..1.
+    task : Task
+        With multi_label a text has every class whose probability is at least task.threshold, else the likeliest one.
+
+    Returns
+    -------
+    np.ndarray
+        N x K bool.
+    """
     if task.multi_label:
         return probabilities >= task.threshold
     return one_hot(probabilities.argmax(1), probabilities.shape[1])
 
 
-def one_hot(indices, classes):
-    """N class indices -> N x K bool."""
+def one_hot(indices: np.ndarray, classes: int) -> np.ndarray:
+    """Class indices as one True a row.
+
+    Parameters
+    ----------
+    indices : np.ndarray
+        N class indices, 0 to classes - 1. Another number makes a row without True.
+    classes : int
+        Number of classes K.
+
+    Returns
+    -------
+    np.ndarray
+        N x K bool.
+    """
     return np.arange(classes) == np.asarray(indices).reshape(-1, 1)
 
 
-def certainty(probabilities, task):
-    """How sure an answer is, N numbers in 0..1: the probability of the label.
+def certainty(probabilities: np.ndarray, task: Task) -> np.ndarray:
+    """The confidence of each answer: the probability of its label.
 
-    With several labels, that of the least certain of the K decisions, yes or no.
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        N x K numbers in 0..1.
+    task : Task
+        With multi_label the confidence is that of the least certain of the K decisions, yes or no.
+
+    Returns
+    -------
+    np.ndarray
+        N numbers in 0..1.
     """
     if task.multi_label:
         return np.maximum(probabilities, 1 - probabilities).min(1)
     return probabilities.max(1)
 
 
-def margins(probabilities, task):
-    """How far an answer is from another one: 0 (undecided) to 1 (certain), N numbers.
+def margins(probabilities: np.ndarray, task: Task) -> np.ndarray:
+    """How far each answer is from another one.
 
-    One label: the likeliest class less the second; several: the least distance of a class from the
-    threshold, as a part of the way to 0 or 1.
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        N x K numbers in 0..1.
+    task : Task
+        One label: the margin is the probability of the likeliest class less that of the second. With multi_label it
+        is the least distance of a class from task.threshold, as a part of the way to 0 or 1.
+
+    Returns
+    -------
+    np.ndarray
+        N numbers, 0 (undecided) to 1 (certain).
     """
     if task.multi_label:
         way = np.where(probabilities >= task.threshold, 1 - task.threshold, task.threshold)
@@ -43,35 +93,84 @@ def margins(probabilities, task):
     return ordered[:, -1] - ordered[:, -2]
 
 
-def surest(answers, margin, among, coverage):
-    """Of the texts `among` (N bool), the share `coverage` with the largest margin in each class.
+def most_confident(
+    answers: np.ndarray, margin: np.ndarray, candidates: np.ndarray, keep_fraction: float
+) -> np.ndarray:
+    """The texts with the largest margins in each class.
 
-    answers: N x K bool. Class by class and never by one threshold for all: a class that the teacher is
-    less sure of would lose its texts (self-training of Gera et al. 2022). At least one text of each
-    class stays. With several labels, a text stays that one of its classes keeps; texts with none of
+    Class by class and not by one threshold for all: a class that the teacher is less sure of would lose its
+    texts (self-training of Gera et al. 2022, "Zero-Shot Text Classification with Self-Training"). At least one
+    text of each class stays. With several labels, a text stays if one of its classes keeps it; texts with none of
     the classes count as a class of their own.
+
+    Parameters
+    ----------
+    answers : np.ndarray
+        N x K bool, the label of each text.
+    margin : np.ndarray
+        N numbers, see margins.
+    candidates : np.ndarray
+        N bool, the texts to choose from.
+    keep_fraction : float
+        Share of each class to keep, in (0, 1].
+
+    Returns
+    -------
+    np.ndarray
+        N bool.
     """
     keep = np.zeros(len(answers), bool)
     for members in (*answers.T, ~answers.any(1)):
-        rows = np.flatnonzero(among & members)
-        count = max(1, round(coverage * len(rows)))
+        rows = np.flatnonzero(candidates & members)
+        count = max(1, round(keep_fraction * len(rows)))
         keep[rows[np.argsort(-margin[rows], kind="stable")[:count]]] = True
     return keep
 
 
-def to_column(chosen, names):
-    """N x K bool -> a column of lists of class names, without a Python object per text."""
-    offsets = np.concatenate([[0], np.cumsum(chosen.sum(1))]).astype(np.int32)
-    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()).take(pa.array(chosen.nonzero()[1])))
+def to_column(labels: np.ndarray, names: Sequence[str]) -> pa.ListArray:
+    """Labels as a column of lists of class names, without a Python object per text.
+
+    Parameters
+    ----------
+    labels : np.ndarray
+        N x K bool.
+    names : sequence of str
+        Names of the K classes.
+
+    Returns
+    -------
+    pa.ListArray
+        N lists of class names, in the order of `names`.
+    """
+    offsets = np.concatenate([[0], np.cumsum(labels.sum(1))]).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, pa.array(names, pa.string()).take(pa.array(labels.nonzero()[1])))
 
 
-def from_column(column, names):
-    """A column of lists of class names -> N x K bool."""
+def from_column(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
+    """A column of lists of class names as labels; the inverse of to_column.
+
+    Parameters
+    ----------
+    column : pa.ChunkedArray
+        N lists of class names.
+    names : sequence of str
+        Names of the K classes.
+
+    Returns
+    -------
+    np.ndarray
+        N x K bool.
+
+    Raises
+    ------
+    KeyError
+        Where the column holds another name.
+    """
     column = column.combine_chunks()
     counts = column.value_lengths().to_numpy(zero_copy_only=False)
-    found = np.zeros((len(column), len(names)), bool)
-    place = {name: number for number, name in enumerate(names)}
+    labels = np.zeros((len(column), len(names)), bool)
+    index = {name: number for number, name in enumerate(names)}
     values = column.flatten().dictionary_encode()
-    classes = np.array([place[name] for name in values.dictionary.to_pylist()], int)
-    found[np.repeat(np.arange(len(column)), counts), classes[values.indices.to_numpy()]] = True
-    return found
+    classes = np.array([index[name] for name in values.dictionary.to_pylist()], int)
+    labels[np.repeat(np.arange(len(column)), counts), classes[values.indices.to_numpy()]] = True
+    return labels

@@ -4,19 +4,25 @@ import hashlib
 import json
 import re
 import shutil
-import struct
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nolabels.core.stage import UserError, say
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PINNED = Path("requirements.txt")
 
 # what decides a model's answers: weights, configuration, tokenizer
 DECIDES = (".safetensors", ".gguf", ".json", ".txt", ".model", ".jinja")
+# how tables of absolute positions end in the models of transformers
+POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
 
 
-def folder_sha256(folder):
+def folder_sha256(folder: Path) -> str:
     """SHA-256 over the names and contents of a model folder's files."""
     digest = hashlib.sha256()
     for path in sorted(Path(folder).rglob("*")):
@@ -27,7 +33,7 @@ def folder_sha256(folder):
     return digest.hexdigest()
 
 
-def gguf_file(folder):
+def gguf_file(folder: Path) -> str | None:
     """The name of the folder's one GGUF file, or None. Raises UserError where there are several."""
     names = sorted(path.name for path in Path(folder).glob("*.gguf"))
     if len(names) > 1:
@@ -35,48 +41,33 @@ def gguf_file(folder):
     return names[0] if names else None
 
 
-def megabytes(folder):
+def megabytes(folder: Path) -> float:
     """Size of the weights on disk, in 10^6 bytes."""
     weights = [path for path in Path(folder).iterdir() if path.suffix in (".safetensors", ".gguf", ".onnx")]
     return round(sum(path.stat().st_size for path in weights) / 1e6, 1)
 
 
-def safetensors_parameters(path):
-    """How many numbers a safetensors file holds, read from its header."""
-    with open(path, "rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    count = 0
-    for name, tensor in header.items():
-        if name != "__metadata__":
-            size = 1
-            for side in tensor["shape"]:
-                size *= side
-            count += size
-    return count
+def versions(*packages: str) -> dict[str, str]:
+    """{package: version} of what is installed; a line says which are not those that requirements.txt pins.
 
-
-def versions(*packages):
-    """{package: version} of what is installed; a line says where that is not what requirements.txt pins.
-
-    DVC does not see the environment, and an upgrade must not ask the teacher everything again: versions
-    are no part of what a stage depends on. They stand in the metadata of what it made.
+    DVC does not see the environment, and an upgrade must not ask the teacher everything again. So versions
+    are no dependency of a stage; they stand in the metadata of what it made.
     """
     installed = {package: version(package) for package in packages}
     text = PINNED.read_text(encoding="utf-8") if PINNED.exists() else ""
     pinned = dict(re.findall(r"^([\w-]+)==([\w.]+)", text, flags=re.M))
     others = [
-        f"{package} {found} (pinned: {pinned[package]})"
-        for package, found in installed.items()
-        if package in pinned and found.partition("+")[0] != pinned[package]  # 2.13.0+cpu is 2.13.0
+        f"{package} {present} (pinned: {pinned[package]})"
+        for package, present in installed.items()
+        if package in pinned and present.partition("+")[0] != pinned[package]  # 2.13.0+cpu is 2.13.0
     ]
     if others:
         say(f"note: installed is {', '.join(others)}; results may differ from those of {PINNED}")
     return installed
 
 
-def pick_device(wanted):
-    """`runtime.device` -> a torch device name; "auto" takes CUDA, then MPS, then the CPU."""
+def pick_device(wanted: str) -> str:
+    """`runtime.device` as a torch device name; "auto" takes CUDA, then MPS, then the CPU. Raises UserError."""
     import torch
 
     if wanted == "auto":
@@ -92,11 +83,21 @@ def pick_device(wanted):
     return wanted
 
 
-def pick_precision(wanted, device):
-    """ "auto" -> bfloat16 where the device multiplies it natively, else float32.
+def pick_precision(wanted: str, device: str) -> str:
+    """The number format in which a model runs.
 
-    On CPUs that is asked of the processor (AVX-512 BF16 or AMX; Arm BF16): elsewhere bfloat16 runs,
-    emulated and slower than float32.
+    Parameters
+    ----------
+    wanted : str
+        float32, bfloat16 or auto: bfloat16 where the device multiplies it natively, else float32. A CPU does with
+        AVX-512 BF16, AMX or Arm BF16; elsewhere bfloat16 is emulated, and slower than float32.
+    device : str
+        A torch device name.
+
+    Returns
+    -------
+    str
+        float32 or bfloat16.
     """
     import torch
 
@@ -112,19 +113,40 @@ def pick_precision(wanted, device):
     return "float32"
 
 
-def use_threads(threads):
-    """`runtime.threads`; 0 leaves torch's choice, the number of cores."""
+def use_threads(threads: int) -> None:
+    """Sets torch's threads to `runtime.threads`; 0 leaves torch's choice, the number of cores."""
     import torch
 
     if threads:
         torch.set_num_threads(threads)
 
 
-def load(folder, head, *, device, precision):
-    """Model and tokenizer of a folder; head: the transformers task, such as "CausalLM", "" for none.
+def load_model(
+    folder: Path, head: str, *, device: str, precision: str
+) -> tuple["PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """Reads a model and its tokenizer from a folder, ready to answer.
 
     Weights come from safetensors or GGUF, never from a pickle, and no code of the folder runs.
-    Raises UserError where the folder holds no model of that kind.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder.
+    head : str
+        The transformers task behind AutoModelFor, such as CausalLM; "" for no head.
+    device : str
+        A torch device name.
+    precision : str
+        float32 or bfloat16.
+
+    Returns
+    -------
+    tuple of (PreTrainedModel, PreTrainedTokenizerBase)
+
+    Raises
+    ------
+    UserError
+        Where there is no such folder, or it holds several GGUF files.
     """
     import torch
     import transformers
@@ -145,15 +167,31 @@ def load(folder, head, *, device, precision):
         folder, dtype=getattr(torch, precision), **options
     )
     if not getattr(model, "_keep_in_fp32_modules", None):
-        # some models make a part of their weights in float32 whatever is asked (the biases of DeBERTa's
-        # queries), and then fail in bfloat16; buffers stay as they are
-        for parameter in model.parameters():
-            parameter.data = parameter.data.to(getattr(torch, precision))
+        _convert_parameters(model, getattr(torch, precision))
     return model.to(device).eval(), tokenizer
 
 
-def save(model, tokenizer, folder, card):
-    """A model folder (safetensors) that `load` reads, whole or not at all; card: its README.md."""
+def _convert_parameters(model: "PreTrainedModel", dtype: "torch.dtype") -> None:
+    """Some models make a part of their weights in float32 whatever is asked (the biases of DeBERTa's queries), and
+    then fail in bfloat16. Buffers stay as they are."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
+def save_model(
+    model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, card: str
+) -> None:
+    """Writes a model folder (safetensors) that `load_model` reads, whole or not at all.
+
+    Parameters
+    ----------
+    model, tokenizer : PreTrainedModel, PreTrainedTokenizerBase
+        What to write.
+    folder : Path
+        Where to; what stood there is replaced.
+    card : str
+        The text of its README.md.
+    """
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     model.save_pretrained(partial)
@@ -163,12 +201,22 @@ def save(model, tokenizer, folder, card):
     partial.rename(folder)
 
 
-def size(model, tokenizer):
-    """Tokens that a model reads at once, special ones included; infinite where nothing limits it.
+def max_input_tokens(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> float:
+    """Tokens that a model reads at once, special ones included.
 
-    The tokenizer's own limit, and the rows of a table of absolute positions. RoBERTa's positions
+    The tokenizer's own limit counts, and the rows of a table of absolute positions. RoBERTa's positions
     begin behind the padding index and BART's at 2, so they have as many fewer; relative and rotary
     positions have no table.
+
+    Parameters
+    ----------
+    model, tokenizer : PreTrainedModel, PreTrainedTokenizerBase
+        A model and its tokenizer, as load_model gives them.
+
+    Returns
+    -------
+    float
+        A count, or infinity where nothing limits it.
     """
     import torch
 
@@ -182,11 +230,8 @@ def size(model, tokenizer):
     return limit
 
 
-POSITION_TABLES = ("position_embeddings", "embed_positions", "wpe")
-
-
-def architectures(folder):
-    """What a model folder says it is, e.g. ["LlamaForCausalLM"]; a GGUF file is always causal.
+def architectures(folder: Path) -> list[str]:
+    """The classes that a model folder names, such as LlamaForCausalLM; a GGUF file is always causal.
 
     Raises UserError where there is neither config.json nor a GGUF file.
     """

@@ -1,8 +1,8 @@
 """How long the costly stages took: `metrics/speed.json`, one entry a stage.
 
-It is no out of any stage: timings differ between two runs of the same thing, and outs must not.
-DVC reads it as a metric all the same (`metrics:` in dvc.yaml). A stage that is restored from the cache leaves the
-figures of an older run, so each says when it was measured, and on what.
+The file is the out of no stage: timings differ between two runs of the same thing, and outs must not.
+DVC reads it as a metric (`metrics:` in dvc.yaml). A stage that is restored from the cache leaves the
+figures of an older run, so each entry says when it was measured, and on what.
 """
 
 import json
@@ -15,7 +15,7 @@ from nolabels.core.tables import write_json
 PATH = Path("metrics/speed.json")
 
 
-def processor():
+def processor() -> str:
     """The name of this machine's processor."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
@@ -23,7 +23,7 @@ def processor():
     return next(named, platform.processor() or platform.machine())
 
 
-def machine(device):
+def machine(device: str) -> str:
     """What did the work. device: a torch device name, or "served" for a model elsewhere."""
     if device.startswith("cuda"):
         import torch
@@ -32,20 +32,39 @@ def machine(device):
     return processor() if device == "cpu" else device
 
 
-def record(name, texts, seconds, device, **more):
-    """Keeps what a stage took; texts: how many it went through in `seconds`; device: see `machine`; more: counts."""
-    known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
-    known[name] = {
+def record(name: str, texts: int, seconds: float, device: str, **more: float) -> None:
+    """Writes what a stage took into PATH; the entries of other stages stay.
+
+    Parameters
+    ----------
+    name : str
+        The stage.
+    texts : int
+        How many texts it went through.
+    seconds : float
+        How long that took.
+    device : str
+        A torch device name, or "served" for a model elsewhere.
+    **more
+        Further counts to keep.
+    """
+    entries = _entries()
+    entries[name] = {
         "seconds": round(seconds, 1),
         "texts_per_second": round(texts / seconds, 1) if seconds else 0.0,
         "measured": date.today().isoformat(),
         "on": machine(device),
         **more,
     }
-    write_json(PATH, dict(sorted(known.items())))
+    write_json(PATH, dict(sorted(entries.items())))
 
 
-def measured(name):
+def measured(name: str) -> dict | None:
     """What `record` kept of a stage, or None; also None where it does not say when that was."""
-    known = json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}
-    return known[name] if "measured" in known.get(name, {}) else None
+    entry = _entries().get(name, {})
+    return entry if "measured" in entry else None
+
+
+def _entries() -> dict:
+    """The file's entries, {stage: figures}."""
+    return json.loads(PATH.read_text(encoding="utf-8")) if PATH.exists() else {}

@@ -1,84 +1,50 @@
-"""Parquet tables of the pipeline: their columns, one way to write them, and one to read them."""
+"""Parquet tables and small JSON: one way to write them, and one to read them."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import TracebackType
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nolabels.core.schemas import EACH, predictions_schema
 from nolabels.core.stage import UserError
 
-POOL = pa.schema([("id", pa.string()), ("text", pa.string()), ("split", pa.string()), ("row", pa.int64())])
-TEXTS = pa.schema([("id", pa.string()), ("text", pa.string()), ("row", pa.int64())])
-GOLD = pa.schema([("id", pa.string()), ("labels", pa.list_(pa.string()))])
 
+def write_predictions(
+    path: Path,
+    ids: pa.ChunkedArray,
+    probabilities: np.ndarray,
+    labels: pa.ListArray,
+    names: Sequence[str],
+    raw_labels: pa.ListArray | None = None,
+    each: Mapping[str, pa.ListArray] | None = None,
+    **about: Any,
+) -> None:
+    """Writes the answers of one model on the texts of a split.
 
-def scores_schema(classes, embedding=None):
-    """Raw scores of one text and template; `classes`: number of classes K.
-
-    embedding: numbers D of the embedding that the text's first row holds as float16; None: there is none.
-    """
-    column = [] if embedding is None else [("embedding", pa.binary(2 * embedding))]
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("template", pa.int16()),
-            ("score", pa.list_(pa.float32(), classes)),
-            ("against", pa.list_(pa.float32(), classes)),
-            ("tokens", pa.int32()),
-            ("cut", pa.bool_()),
-            *column,
-        ]
-    )
-
-
-def labeled_schema(classes):
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("split", pa.string()),
-            ("probabilities", pa.list_(pa.float32(), classes)),
-            ("labels", pa.list_(pa.string())),
-            ("confidence", pa.float32()),
-        ]
-    )
-
-
-def train_schema(classes):
-    return pa.schema(
-        [
-            ("id", pa.string()),
-            ("text", pa.string()),
-            ("split", pa.string()),
-            ("probabilities", pa.list_(pa.float32(), classes)),
-            ("labels", pa.list_(pa.string())),
-            ("learn", pa.bool_()),
-            ("source", pa.string()),
-        ]
-    )
-
-
-EACH = "labels_"  # begins the columns of what each of several teachers answers by itself
-
-
-def predictions_schema(classes, raw=False, each=()):
-    """Answers on the dev or the test texts; raw: with the teacher's labels before calibration; each: names of
-    teachers whose own labels stand beside."""
-    columns = [
-        ("id", pa.string()),
-        ("probabilities", pa.list_(pa.float32(), classes)),
-        ("labels", pa.list_(pa.string())),
-    ]
-    more = (["raw_labels"] if raw else []) + [f"{EACH}{name}" for name in each]
-    return pa.schema(columns + [(name, pa.list_(pa.string())) for name in more])
-
-
-def write_predictions(path, ids, probabilities, labels, names, raw_labels=None, each=None, **about):
-    """The answers of one model on the texts of a split.
-
-    ids: column of N; probabilities: N x K in 0..1; labels, raw_labels: columns of N lists of class names;
-    each: {teacher: such a column}; about: facts for the metadata, such as the model's size.
+    Parameters
+    ----------
+    path : Path
+        The table to write.
+    ids : pa.ChunkedArray
+        N ids.
+    probabilities : np.ndarray
+        N x K numbers in 0..1; they are rounded to 4 decimals.
+    labels : pa.ListArray
+        N lists of class names.
+    names : sequence of str
+        Names of the K classes.
+    raw_labels : pa.ListArray, optional
+        The teacher's labels before calibration, N lists of class names.
+    each : mapping, optional
+        {teacher: its own labels, N lists of class names}.
+    **about
+        Facts for the file's metadata, such as the model's size.
     """
     each = each or {}
     columns = {"id": ids, "probabilities": fixed(rounded(probabilities), "float32"), "labels": labels}
@@ -89,29 +55,49 @@ def write_predictions(path, ids, probabilities, labels, names, raw_labels=None, 
     write_table(path, pa.table(columns, schema=schema), classes=names, **about)
 
 
-def fixed(array, dtype):
-    """N x K numbers -> a fixed-size list column, without a Python object per number."""
+def fixed(array: np.ndarray, dtype: Any) -> pa.FixedSizeListArray:
+    """N x K numbers as a column of lists of K numbers, without a Python object per number.
+
+    Parameters
+    ----------
+    array : np.ndarray
+        N x K numbers.
+    dtype : dtype
+        Type of the numbers in the column.
+
+    Returns
+    -------
+    pa.FixedSizeListArray
+        N lists.
+    """
     array = array.astype(dtype, copy=False)
     flat = pa.array(array.reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, array.shape[1])
 
 
-def matrix(column):
-    """A fixed-size list column -> N x K numbers."""
+def matrix(column: pa.ChunkedArray) -> np.ndarray:
+    """A column of lists of K numbers as N x K numbers; the inverse of `fixed`."""
     column = column.combine_chunks()
     width = column.type.list_size
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
 
 
-def rounded(probabilities):
+def rounded(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities as they are written: 4 decimals, so that equal runs are equal bytes."""
     return probabilities.astype("float64").round(4).astype("float32")
 
 
-def write_table(path, table, **about):
+def write_table(path: Path, table: pa.Table, **about: Any) -> None:
     """Writes a table whole or not at all; equal tables give equal bytes.
 
-    about: facts for the file's metadata, as JSON.
+    Parameters
+    ----------
+    path : Path
+        The Parquet file to write.
+    table : pa.Table
+        What it holds.
+    **about
+        Facts for the file's metadata, kept as JSON.
     """
     with table_writer(path, table.schema, **about) as writer:
         writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
@@ -120,21 +106,23 @@ def write_table(path, table, **about):
 class table_writer:
     """Context manager: a Parquet writer to `path`, which appears only when the block ends well."""
 
-    def __init__(self, path, schema, **about):
+    def __init__(self, path: Path, schema: pa.Schema, **about: Any) -> None:
         self.path = Path(path)
         self.partial = self.path.with_name(f".{self.path.name}.partial")
         self.schema = schema.with_metadata(
             {"about": json.dumps(about, sort_keys=True, ensure_ascii=False)} if about else {}
         )
 
-    def __enter__(self):
+    def __enter__(self) -> pq.ParquetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.writer = pq.ParquetWriter(
             self.partial, self.schema, compression="zstd", version="2.6", store_schema=True
         )
         return self.writer
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.writer.close()
         if kind is None:
             self.partial.replace(self.path)
@@ -142,29 +130,65 @@ class table_writer:
             self.partial.unlink(missing_ok=True)
 
 
-def read_table(path, columns=None):
-    """A whole table, or some of its columns. Raises UserError where the file is no Parquet."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A whole table, or some of its columns.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    columns : sequence of str, optional
+        The columns to read; None for all.
+
+    Returns
+    -------
+    pa.Table
+
+    Raises
+    ------
+    UserError
+        Where the file is no Parquet.
+    """
     try:
         return pq.read_table(path, columns=columns)
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def is_in_split(table, name):
-    """Which rows of a table are of a split: N bool, without a Python object per row."""
+def is_in_split(table: pa.Table, name: str) -> np.ndarray:
+    """Which rows of a table are of a split, without a Python object per row.
+
+    Parameters
+    ----------
+    table : pa.Table
+        N rows with the column `split`.
+    name : str
+        The split: train or valid.
+
+    Returns
+    -------
+    np.ndarray
+        N bool.
+    """
     return pc.equal(table["split"], name).to_numpy(zero_copy_only=False)
 
 
-def about(path_or_table):
+def about(path_or_table: Path | pa.Table) -> dict:
     """The facts that `write_table` put into a file's metadata."""
     schema = path_or_table.schema if isinstance(path_or_table, pa.Table) else pq.read_schema(path_or_table)
     return json.loads((schema.metadata or {}).get(b"about", b"{}"))
 
 
-def write_json(path, value):
-    """Small JSON for people and `dvc metrics`, whole or not at all; floats with 4 decimals.
+def write_json(path: Path, value: Any) -> None:
+    """Writes small JSON for people and `dvc metrics`, whole or not at all.
 
-    What is smaller than 0.001 keeps two digits: a p-value is never 0.
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    value : dict, list, str or number
+        What it holds. Numbers get 4 decimals; what is smaller than 0.001 keeps two digits, so that a p-value is
+        never 0.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -173,7 +197,8 @@ def write_json(path, value):
     partial.replace(path)
 
 
-def trimmed(value):
+def trimmed(value: Any) -> Any:
+    """A value with the decimals that write_json keeps."""
     if isinstance(value, dict):
         return {key: trimmed(item) for key, item in value.items()}
     if not isinstance(value, float):

@@ -1,50 +1,76 @@
-"""The texts of a file, row by row; a broken row is told with its place, and the rows behind it are read.
+"""The texts of a file, row by row; a broken row is an error with its location, and the rows behind it are read.
 
-What `readers` reads for the pipeline must be whole; here a file is somebody's to classify, or to look at.
+A file that `readers` reads for the pipeline must be whole. Here a file is somebody's to classify, or to look at.
 """
 
 import csv
+import sys
+from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 from nolabels.core.stage import UserError
-from nolabels.data.readers import (
-    BATCH_ROWS,
-    check_columns,
-    check_unicode,
-    describe_csv,
-    json_record,
-    read_lines,
-    shown,
-    stripped,
-)
+from nolabels.data.lines import check_columns, check_unicode, describe_csv, read_lines, shown, stripped
+from nolabels.data.parquet import BATCH_ROWS, open_parquet
+from nolabels.data.readers import json_record
 
+WINDOW = 8192  # rows that are read, sorted by length and answered at a time; memory grows with it
+Row = tuple[Path, int, str]  # file, row, text
 FORMS = ("txt", "csv", "tsv", "jsonl", "parquet")
 LONGEST_VALUE = 1 << 20  # letters in quotes of a csv; a quote that is never closed must not take the rest
-STANDARD_INPUT = Path("/dev/stdin")
 
 
-def form_of(path, forms):
-    """The form that a file's name tells, or None: a.csv, a.csv.gz."""
+def form_of(path: Path, forms: Container[str]) -> str | None:
+    """The format that a file's name ends in, .gz aside.
+
+    Parameters
+    ----------
+    path : Path
+        The file, such as a.csv or a.csv.gz.
+    forms : container of str
+        The formats to look for.
+
+    Returns
+    -------
+    str or None
+        One of `forms`, or None.
+    """
     suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
     return suffix[1:] if suffix[1:] in forms else None
 
 
-def rows_of(path, form, column):
-    """Yields (row, text) of a file, or (row, UserError) for a broken row, in order, in bounded memory.
+def rows_of(path: Path, form: str, column: str) -> Iterator[tuple[int, str | UserError]]:
+    """The texts of a file, in order, in bounded memory.
 
-    Raises UserError where nothing can be read from there on: a missing column, no gzip data.
+    Parameters
+    ----------
+    path : Path
+        The file.
+    form : str
+        One of FORMS.
+    column : str
+        The column of the texts; for txt it is not looked at.
+
+    Yields
+    ------
+    tuple of (int, str or UserError)
+        Row and text, or row and what is wrong with it.
+
+    Raises
+    ------
+    UserError
+        Where nothing can be read from there on: a missing column, no gzip data.
     """
     if form == "txt":
-        found = stripped(read_lines(path))
+        rows = stripped(read_lines(path))
     elif form == "jsonl":
-        found = from_jsonl(path, column)
+        rows = _from_jsonl(path, column)
     elif form == "parquet":
-        found = from_parquet(path, column)
+        rows = _from_parquet(path, column)
     else:
         records = csv_records(path) if form == "csv" else tsv_records(path)
-        found = from_delimited(path, column, records)
-    for row, text in found:
+        rows = _from_delimited(path, column, records)
+    for row, text in rows:
         try:
             if isinstance(text, UserError):
                 raise text
@@ -58,7 +84,7 @@ def rows_of(path, form, column):
             yield row, text
 
 
-def from_jsonl(path, column):
+def _from_jsonl(path: Path, column: str) -> Iterator[tuple[int, str | UserError | None]]:
     for row, line in read_lines(path):
         if line.strip():
             try:
@@ -67,11 +93,12 @@ def from_jsonl(path, column):
                 yield row, error
 
 
-def tsv_records(path):
+def tsv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yields (row, values); tabs, no quotes: a value holds neither tab nor line end."""
     return ((row, line.split("\t") if line else []) for row, line in stripped(read_lines(path)))
 
 
-def csv_records(path):
+def csv_records(path: Path) -> Iterator[tuple[int, list[str] | UserError]]:
     """Yields (row, values), or (row, UserError) after which the next line begins a row.
 
     What a broken row took of the lines behind it, as a quote that is not closed does, is read again.
@@ -80,7 +107,7 @@ def csv_records(path):
     lines = read_lines(path)
     taken, waiting = [], []
 
-    def feed():
+    def feed() -> Iterator[str]:
         while True:
             if not waiting:
                 waiting.extend(islice(lines, 1))
@@ -105,7 +132,9 @@ def csv_records(path):
             yield taken[0][0], values
 
 
-def from_delimited(path, column, records):
+def _from_delimited(
+    path: Path, column: str, records: Iterable[tuple[int, list[str] | UserError]]
+) -> Iterator[tuple[int, str | UserError]]:
     """(row, text) of the named column; the first row names the columns."""
     names = None
     for row, values in records:
@@ -114,37 +143,24 @@ def from_delimited(path, column, records):
                 raise values
             names = values
             check_columns(path, names, [column])
-            place = names.index(column)
+            index = names.index(column)
         elif isinstance(values, UserError):
             yield row, values
         elif values and len(values) != len(names):
             rule = f"must have {len(names)} columns ({shown(', '.join(names))}), found {len(values)}"
             yield row, UserError(f"{path}: row {row}: {rule}")
         elif values:
-            yield row, values[place]
+            yield row, values[index]
     if names is None:
         raise UserError(f"{path}: row 1: must hold texts, found blank lines only")
 
 
-def from_parquet(path, column):
-    import gzip
-    import shutil
-    import tempfile
-
+def _from_parquet(path: Path, column: str) -> Iterator[tuple[int, str | UserError | None]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     row = 0
     try:
-        with tempfile.NamedTemporaryFile() as plain:
-            source = path
-            if path.suffix == ".gz" or path == STANDARD_INPUT:  # parquet is read from its end
-                with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-                    shutil.copyfileobj(file, plain)
-                plain.flush()
-                source = plain.name  # not the file object: pyarrow's threads would read it as Python
-            file = pq.ParquetFile(source)
-            check_columns(path, file.schema_arrow.names, [column])
+        with open_parquet(path, [column]) as file:
             for batch in file.iter_batches(BATCH_ROWS, columns=[column]):
                 for value in batch.column(column):
                     row += 1
@@ -161,3 +177,49 @@ def from_parquet(path, column):
     except (pa.ArrowException, OSError, EOFError) as error:
         message = shown(" ".join(str(error).split()))
         raise UserError(f"{path}: row {row + 1}: not a readable parquet file ({message})") from error
+
+
+class ErrorLog:
+    """Prints and counts errors in rows."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, error: UserError) -> None:
+        """Prints one error on standard error."""
+        self.count += 1
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def windows(sources: Sequence[tuple[Path, str]], column: str, errors: ErrorLog) -> Iterator[list[Row]]:
+    """Yields lists of rows, without the broken ones.
+
+    Parameters
+    ----------
+    sources : sequence of (Path, str)
+        Each file with its form, one of FORMS.
+    column : str
+        The column of the texts.
+    errors : ErrorLog
+        Told of each broken row.
+
+    Yields
+    ------
+    list of Row
+        Up to WINDOW rows.
+    """
+    window = []
+    for path, form in sources:
+        try:
+            for row, text in rows_of(path, form, column):
+                if isinstance(text, UserError):
+                    errors.add(text)
+                    continue
+                window.append((path, row, text))
+                if len(window) == WINDOW:
+                    yield window
+                    window = []
+        except UserError as error:
+            errors.add(error)
+    if window:
+        yield window

@@ -12,8 +12,9 @@ from nolabels.core import models
 from nolabels.core.labels import decide, from_column, to_column
 from nolabels.core.params import Params, Task
 from nolabels.core.params.settings import Assist
+from nolabels.core.schemas import train_schema
 from nolabels.core.stage import say
-from nolabels.core.tables import fixed, is_in_split, matrix, rounded, train_schema, write_table
+from nolabels.core.tables import fixed, is_in_split, matrix, rounded, write_table
 from nolabels.students.dataset import read_dataset
 from nolabels.students.training import fit, load_base, predict_proba
 
@@ -44,7 +45,7 @@ def folds_of(ids: list[str], count: int) -> np.ndarray:
 def train_fold(
     table: pa.Table, base: Path, values: Params, settings: Assist
 ) -> "tuple[PreTrainedModel, PreTrainedTokenizerBase]":
-    """A model that has learned from a table (see tables.train_schema), and its tokenizer."""
+    """A model that has learned from a table (see schemas.train_schema), and its tokenizer."""
     import transformers
 
     device = models.pick_device(values.runtime.device)
@@ -72,7 +73,7 @@ def cross_fit(
     Parameters
     ----------
     table : pyarrow.Table
-        N rows with the columns of tables.train_schema: what to learn from.
+        N rows with the columns of schemas.train_schema: what to learn from.
     unseen : dict of str to list of str
         Further texts, which no model learns from; M in each list.
     base : pathlib.Path
@@ -119,7 +120,7 @@ def assistant_table(
     Parameters
     ----------
     table : pyarrow.Table
-        The pool, N rows with the columns of tables.train_schema.
+        The pool, N rows with the columns of schemas.train_schema.
     more : pyarrow.Table
         M further texts, with id and text.
     of_table, of_more : numpy.ndarray, N x K and M x K
@@ -130,7 +131,7 @@ def assistant_table(
     Returns
     -------
     pyarrow.Table
-        N + M rows with the columns of tables.train_schema.
+        N + M rows with the columns of schemas.train_schema.
     """
     names = task.labels
     person = pc.equal(table["source"], "person").to_numpy(zero_copy_only=False)

@@ -24,7 +24,7 @@ def targets(table: pa.Table, names: list[str], kind: str) -> np.ndarray:
     Parameters
     ----------
     table : pyarrow.Table
-        N rows with the columns of tables.train_schema.
+        N rows with the columns of schemas.train_schema.
     names : list of str
         K classes.
     kind : {"hard", "soft"}
@@ -70,7 +70,7 @@ def read_dataset(
     Parameters
     ----------
     path : pathlib.Path
-        A Parquet file with the columns of tables.train_schema.
+        A Parquet file with the columns of schemas.train_schema.
     split : {"train", "valid"}
         Which of its rows.
     tokenizer : transformers.PreTrainedTokenizerBase

@@ -1,10 +1,11 @@
 """Classifies texts with the model in this folder; needs numpy, onnxruntime and tokenizers, nothing else.
 
     python predict.py FILE...           one text a line, or standard input; writes label, tab, probability
-    Model(folder).predict(texts)        the same in Python: [(label, probability), ...]
+    Model(folder).predict(texts)        in Python, with predict_proba and classes_, as scikit-learn has them
 
-Where a text may have several labels a line holds a pair for each, and `predict` gives lists of pairs."""
+Where a text may have several labels, a line holds a pair for each, and `predict` gives an N x K indicator."""
 
+import argparse
 import fileinput
 import json
 from itertools import islice
@@ -14,19 +15,17 @@ import numpy as np
 import onnxruntime
 from tokenizers import Tokenizer
 
-TOKENS = 512  # in a batch, padding included: as much as a core's cache holds
-WINDOW = 4096  # texts that are sorted by length at a time
+TOKENS, WINDOW = 512, 4096  # tokens in a batch, which a core's cache holds; texts sorted by length at a time
 
 
 class Model:
-    """threads: of the processor; 0 for as many as there are cores."""
+    """threads: of the processor, 0 for as many as cores; classes_: K names, in the order of the columns."""
 
     def __init__(self, folder=Path(__file__).parent, threads=0):
-        folder = Path(folder)
-        about = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        self.classes, self.pad = about["classes"], about["pad"]
+        about = json.loads(Path(folder, "classes.json").read_text(encoding="utf-8"))
+        self.classes_, self.pad = np.array(about["classes"]), about["pad"]
         self.multi_label, self.threshold = about["multi_label"], about["threshold"]
-        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(about["max_tokens"])
         options = onnxruntime.SessionOptions()
@@ -34,47 +33,48 @@ class Model:
         processor = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
         if "avx2" in processor and "vnni" not in processor:  # 8-bit products would overflow there
             options.add_session_config_entry("session.x64quantprecision", "1")
-        self.session = onnxruntime.InferenceSession(str(folder / "model.onnx"), options)
+        self.session = onnxruntime.InferenceSession(str(Path(folder, "model.onnx")), options)
 
-    def probabilities(self, texts):
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
         """N x K float32, in the order of the texts; with one label a text each row sums to 1."""
-        found = np.zeros((len(texts), len(self.classes)), np.float32)
-        for start in range(0, len(texts), WINDOW):
-            rows = self.tokenizer.encode_batch_fast(texts[start : start + WINDOW])
-            rows = [row.ids or [self.pad] for row in rows]
-            order, first = sorted(range(len(rows)), key=lambda row: len(rows[row])), 0
-            while first < len(order):
-                last = first + 1
-                while last < len(order) and (last + 1 - first) * len(rows[order[last]]) <= TOKENS:
-                    last += 1
-                batch, first = order[first:last], last
-                found[[start + row for row in batch]] = self.batch([rows[row] for row in batch])
-        return found
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        shares = np.zeros((len(texts), len(self.classes_)), np.float32)
+        for at in range(0, len(texts), WINDOW):
+            rows = [it.ids or [self.pad] for it in self.tokenizer.encode_batch_fast(texts[at : at + WINDOW])]
+            order = sorted((len(ids), row) for row, ids in enumerate(rows))
+            while order:  # the longest decides what a batch costs
+                size = next((n for n in range(1, len(order)) if (n + 1) * order[n][0] > TOKENS), len(order))
+                batch, order = [row for _, row in order[:size]], order[size:]
+                shares[[at + row for row in batch]] = self.batch([rows[row] for row in batch])
+        return shares
 
-    def batch(self, rows):
+    def batch(self, rows: list[list[int]]) -> np.ndarray:
         """Probabilities of lists of tokens; the last is the longest."""
-        ids = np.full((len(rows), len(rows[-1])), self.pad, np.int64)
-        mask = np.zeros_like(ids)
-        for place, row in enumerate(rows):
-            ids[place, : len(row)], mask[place, : len(row)] = row, 1
+        ids = np.array([row + [self.pad] * (len(rows[-1]) - len(row)) for row in rows], np.int64)
+        mask = np.array([[1] * len(row) + [0] * (len(rows[-1]) - len(row)) for row in rows], np.int64)
         (logits,) = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
-        if self.multi_label:
-            return 1 / (1 + np.exp(-logits))
-        powers = np.exp(logits - logits.max(1, keepdims=True))
-        return powers / powers.sum(1, keepdims=True)
+        powers = np.exp(-logits if self.multi_label else logits - logits.max(1, keepdims=True))
+        return 1 / (1 + powers) if self.multi_label else powers / powers.sum(1, keepdims=True)
 
-    def predict(self, texts):
-        """(label, probability) of each text; a list of such pairs where it may have several labels."""
-        pairs = [list(zip(self.classes, row.tolist(), strict=True)) for row in self.probabilities(texts)]
+    def predict(self, texts: list[str], threshold: float | None = None) -> np.ndarray:
+        """N labels, None below the threshold; with several labels a text N x K, 1 from the threshold on."""
+        shares, limit = self.predict_proba(texts), self.threshold if threshold is None else threshold
         if self.multi_label:
-            return [[pair for pair in row if pair[1] >= self.threshold] for row in pairs]
-        return [max(row, key=lambda pair: pair[1]) for row in pairs]
+            return (shares >= limit).astype(int)
+        return np.where(shares.max(1) >= (limit or 0), self.classes_[shares.argmax(1)], None)
 
 
 if __name__ == "__main__":
-    model = Model()
-    with fileinput.input(encoding="utf-8", errors="replace") as lines:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", metavar="FILE", help="one text a line; none: standard input")
+    parser.add_argument("--threshold", type=float, help="0 to 1: no label where it is less sure", metavar="P")
+    args, model = parser.parse_args(), Model()
+    if not 0 <= (args.threshold or 0) <= 1:
+        parser.error(f"--threshold: must be 0 to 1, found {args.threshold}")
+    limit = model.threshold or 0 if args.threshold is None else args.threshold
+    with fileinput.input(args.files, encoding="utf-8", errors="replace") as lines:
         while texts := [line.rstrip("\r\n") for line in islice(lines, WINDOW)]:
-            for found in model.predict(texts):
-                pairs = found if model.multi_label else [found]
-                print("\t".join(f"{label}\t{probability:.4f}" for label, probability in pairs))
+            for row in model.predict_proba(texts):
+                top = np.flatnonzero(row >= limit) if model.multi_label else [row.argmax()]
+                names = np.where(row >= limit, model.classes_, "")
+                print("\t".join(f"{names[n]}\t{row[n]:.4f}" for n in top))

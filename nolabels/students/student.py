@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nolabels.core.stage import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from nolabels.students.predict import Model
 
 BATCH = 64
@@ -21,8 +21,8 @@ def facts(folder: Path) -> dict[str, Any]:
     that fills a batch; multi_label: whether a text may have several labels, and then threshold: the
     probability from which a class is one (null otherwise).
     """
-    config = read_json(folder / "config.json")
-    tokenizer = read_json(folder / "tokenizer.json")
+    config = _read_json(folder / "config.json")
+    tokenizer = _read_json(folder / "tokenizer.json")
     multi_label = config.get("problem_type") == "multi_label_classification"
     if multi_label and config.get("threshold") is None:
         raise UserError(f"{folder / 'config.json'}: must hold a threshold, found none; run dvc repro train")
@@ -38,7 +38,7 @@ def facts(folder: Path) -> dict[str, Any]:
     }
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     """A file of a student's folder. Raises UserError where it is not there."""
     if not path.exists():
         raise UserError(f"{path}: must be there, found nothing; run dvc repro train")
@@ -63,7 +63,7 @@ def labels_of(row: list[float], classes: list[str], threshold: float | None) -> 
 
 
 def load_student(folder: str | Path, threads: int) -> "Model | Torch":
-    """The model of a folder: has classes, multi_label, threshold, and probabilities(texts), N x K float32.
+    """The model of a folder: has classes_, multi_label, threshold, and predict_proba(texts), N x K float32.
 
     Parameters
     ----------
@@ -94,21 +94,19 @@ class Torch:
         from nolabels.core import models
 
         about = facts(folder)
-        self.classes, self.multi_label, self.threshold = (
-            about[name] for name in ("classes", "multi_label", "threshold")
-        )
+        self.classes_ = np.array(about["classes"])
+        self.multi_label, self.threshold = about["multi_label"], about["threshold"]
         self.max_tokens = about["max_tokens"]
         models.use_threads(threads)
-        self.model, self.tokenizer = models.load(
+        self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=models.pick_device("auto"), precision="float32"
         )
 
-    def probabilities(self, texts: list[str]) -> "np.ndarray":
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
         """N x K float32, in the order of the texts; batches hold texts of about one length."""
-        import numpy as np
         import torch
 
-        probabilities = np.zeros((len(texts), len(self.classes)), np.float32)
+        probabilities = np.zeros((len(texts), len(self.classes_)), np.float32)
         ids = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"] if texts else []
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         with torch.inference_mode():

@@ -40,7 +40,7 @@ class Entailment(LocalTeacher):
         classes = models.architectures(folder)
         if not any(one.endswith("ForSequenceClassification") for one in classes):
             raise self.wrong_kind("a sequence classifier trained on NLI", classes, folder)
-        self.model, self.tokenizer = models.load(
+        self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=self.device, precision=precision
         )
         labels = self.model.config.label2id
@@ -64,7 +64,7 @@ class Entailment(LocalTeacher):
                 f"needs a tokenizer that joins two texts with special tokens alone, found another in {folder}"
             )
             raise self.error("kind", f"{self.kind} {rule}")
-        self.size = models.size(self.model, self.tokenizer)
+        self.size = models.max_input_tokens(self.model, self.tokenizer)
 
     @torch.inference_mode()
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:

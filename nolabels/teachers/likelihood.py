@@ -61,7 +61,9 @@ class Likelihood(LocalTeacher):
         classes = models.architectures(folder)
         if not any(one.endswith(("ForCausalLM", "LMHeadModel")) for one in classes):
             raise self.wrong_kind("a causal language model", classes, folder)
-        self.model, self.tokenizer = models.load(folder, "CausalLM", device=self.device, precision=precision)
+        self.model, self.tokenizer = models.load_model(
+            folder, "CausalLM", device=self.device, precision=precision
+        )
         self.reader = CausalReader(self.model, self.tokenizer, self.device, self.batch_tokens)
         special = [re.escape(token) for token in self.tokenizer.all_special_tokens if len(token) > 1]
         self.special = re.compile("|".join(special)) if special else None

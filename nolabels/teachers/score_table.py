@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from nolabels.core.tables import fixed, scores_schema, table_writer
+from nolabels.core.schemas import scores_schema
+from nolabels.core.tables import fixed, table_writer
 from nolabels.teachers.known_answers import KnownAnswers
 
 CHUNK_TEXTS = 16_384  # texts to a row group

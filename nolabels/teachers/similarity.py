@@ -63,11 +63,11 @@ class Similarity(LocalTeacher):
         self.steps = steps or [pool_last if causal else pool_mean]
         # of T5 the encoder alone
         head = "TextEncoding" if classes and classes[0].startswith(("T5", "MT5", "UMT5")) else ""
-        self.model, self.tokenizer = models.load(folder, head, device=self.device, precision=precision)
+        self.model, self.tokenizer = models.load_model(folder, head, device=self.device, precision=precision)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         self.tokenizer.padding_side = "right"
-        self.size = models.size(self.model, self.tokenizer)
+        self.size = models.max_input_tokens(self.model, self.tokenizer)
 
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score."""

@@ -1,14 +1,14 @@
 """`fetch`: where the texts and the models come from."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from nolabels.core.params.values import HubName, Name, Section, Sha256, Text, like
+from nolabels.core.params.values import HubName, Name, Section, Sha256, Text, matching
 
 
 class Part(Section):
-    """What lies at one place of a pinned package."""
+    """A file or a folder in a pinned package."""
 
     package: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+==[A-Za-z0-9.!+_-]+$")]
     form: Literal["wheel", "sdist"]
@@ -28,8 +28,8 @@ class Parts(Section):
     files: dict[Text, Sha256]
 
     @property
-    def package(self):
-        """What messages and pages call it."""
+    def package(self) -> str:
+        """How messages and pages name the packages."""
         return f"{self.parts[0].package} and {len(self.parts) - 1} more"
 
 
@@ -47,7 +47,7 @@ class Endpoint(Section):
 class HubModel(Section):
     hub: HubName
     revision: Text
-    weights: like(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
+    weights: matching(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
     files: dict[Text, Sha256]
 
 
@@ -64,8 +64,8 @@ class HubDataset(Section):
     files: dict[Text, Sha256]
 
 
-def way(asset):
-    """How an asset is had follows from its keys, so that a message speaks of that way alone."""
+def _origin(asset: Any) -> str:
+    """Where an asset comes from follows from its keys; so a message is about that form alone."""
     keys = asset if isinstance(asset, dict) else getattr(type(asset), "model_fields", {})
     return next((f"<{key}>" for key in ("own", "hub", "endpoint", "parts") if key in keys), "<package>")
 
@@ -73,9 +73,10 @@ def way(asset):
 Common = (
     Annotated[Package, Tag("<package>")] | Annotated[Parts, Tag("<parts>")] | Annotated[Own, Tag("<own>")]
 )
-Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(way)]
+Dataset = Annotated[Common | Annotated[HubDataset, Tag("<hub>")], Discriminator(_origin)]
 Asset = Annotated[
-    Common | Annotated[HubModel, Tag("<hub>")] | Annotated[Endpoint, Tag("<endpoint>")], Discriminator(way)
+    Common | Annotated[HubModel, Tag("<hub>")] | Annotated[Endpoint, Tag("<endpoint>")],
+    Discriminator(_origin),
 ]
 
 

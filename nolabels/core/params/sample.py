@@ -1,7 +1,7 @@
 """`sample`: how the files are read, and which texts are drawn."""
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,7 +16,8 @@ class Gold(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def tuples(cls, data):
+    def _tuples(cls, data: Any) -> Any:
+        """YAML has no tuples."""
         if isinstance(data, dict) and isinstance(data.get("ranges"), dict):
             ranges = {
                 key: tuple(item) if isinstance(item, list) else item for key, item in data["ranges"].items()
@@ -25,7 +26,7 @@ class Gold(Section):
         return data
 
     @model_validator(mode="after")
-    def one_way(self):
+    def _one_form(self) -> Self:
         if [self.names, self.values, self.ranges].count(None) != 2:
             raise ValueError("needs one of names, values and ranges")
         for name, (low, high) in (self.ranges or {}).items():
@@ -35,14 +36,14 @@ class Gold(Section):
 
 
 class Zones(Section):
-    """Shares of the hash range: which texts may be test, dev or pool (see nolabels/data/texts.py, zone_place)."""
+    """Shares of the hash range: which texts may be test, dev or pool (see nolabels/data/texts.py, hash_position)."""
 
     test: Annotated[Float, Field(ge=0, lt=1)]
     dev: Annotated[Float, Field(ge=0, lt=1)]
     pool: Annotated[Float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
-    def whole(self):
+    def _sum_to_one(self) -> Self:
         if not math.isclose(self.test + self.dev + self.pool, 1, abs_tol=1e-9):
             raise ValueError(f"must be in all 1, found {self.test:g} + {self.dev:g} + {self.pool:g}")
         return self
@@ -66,7 +67,7 @@ class Sample(Section):
     similarity: Share
 
     @model_validator(mode="after")
-    def fitting(self):
+    def _format_and_method(self) -> Self:
         if self.columns is not None and self.format not in ("csv", "tsv"):
             raise ValueError(f"columns must be null for {self.format}, found {self.columns}")
         if self.format == "txt" and (self.text is not None or self.gold is not None):
@@ -87,7 +88,7 @@ class Sample(Section):
         return self
 
     @model_validator(mode="after")
-    def fitting_zones(self):
+    def _zones_and_sizes(self) -> Self:
         if (self.zones is None) != (self.method == "notebook"):
             raise ValueError(
                 "zones must be null for method notebook, which draws without them, and given for method draw, "

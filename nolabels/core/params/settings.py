@@ -1,10 +1,10 @@
 """The sections of the other stages, and `runtime`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from nolabels.core.params.values import Float, Name, Precision, Section, Share, Text, like
+from nolabels.core.params.values import Float, Name, Precision, Section, Share, Text, matching
 
 
 class Label(Section):
@@ -15,7 +15,7 @@ class Label(Section):
     temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
 
     @model_validator(mode="after")
-    def fitting(self):
+    def _prior_of_calibration(self) -> Self:
         if self.calibration == "none" and self.prior != "uniform":
             raise ValueError(
                 f"prior must be uniform with calibration: none, which takes none, found {self.prior}"
@@ -58,10 +58,10 @@ class Export(Section):
 class Report(Section):
     show_texts: bool
     note: Text | None
-    license: like(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
+    license: matching(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
     language: (
         Annotated[
-            list[like(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")], Field(min_length=1)
+            list[matching(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")], Field(min_length=1)
         ]
         | None
     )
@@ -75,17 +75,17 @@ class Served(Section):
     key_env: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None
 
 
-def without_keys(place):
+def _without_password(address: str) -> str:
     """An address without a user or a password: those would stand in every log."""
-    if "://" in place and "@" in place.split("://")[1].split("/")[0]:
+    if "://" in address and "@" in address.split("://")[1].split("/")[0]:
         raise ValueError("must be an address without user and password, which come from the environment")
-    return place
+    return address
 
 
 class Runtime(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$")]
     threads: Annotated[int, Field(ge=0)]
     engine: Literal["local", "ray"]
-    store: Annotated[Text, AfterValidator(without_keys)]
+    store: Annotated[Text, AfterValidator(_without_password)]
     max_minutes: Annotated[Float, Field(gt=0)] | None
     endpoint: Served | None = None

@@ -1,6 +1,6 @@
 """`task`: the classes, and whether a text has one or several."""
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -21,7 +21,7 @@ class Task(Section):
     reject: Text | None
 
     @model_validator(mode="after")
-    def distinct(self):
+    def _distinct_classes(self) -> Self:
         for field in ("name", "words"):
             values = [getattr(item, field) for item in self.classes]
             for value in values:
@@ -30,7 +30,7 @@ class Task(Section):
         return self
 
     @model_validator(mode="after")
-    def fitting_reject(self):
+    def _another_reject(self) -> Self:
         if self.reject in self.names:
             raise ValueError(f"reject must be another name than the classes have, found {self.reject!r}")
         if self.multi_label and self.reject is not None:
@@ -41,7 +41,7 @@ class Task(Section):
         return self
 
     @model_validator(mode="after")
-    def separable(self):
+    def _separable_names(self) -> Self:
         for name in self.names if self.multi_label else []:
             if SEPARATOR in name or name != name.strip() or name == NONE:
                 raise ValueError(
@@ -51,19 +51,21 @@ class Task(Section):
         return self
 
     @property
-    def names(self):
+    def names(self) -> list[str]:
+        """Names of the classes: what the student answers."""
         return [item.name for item in self.classes]
 
     @property
-    def labels(self):
-        """What a text can be labeled as: a class, or that it is of none."""
+    def labels(self) -> list[str]:
+        """What a text can be labeled as: the names of the classes, and `reject` where there is one."""
         return self.names + ([] if self.reject is None else [self.reject])
 
     @property
-    def words(self):
+    def words(self) -> list[str]:
+        """The verbalizers of the classes: what the teachers read."""
         return [item.words for item in self.classes]
 
     @property
-    def descriptions(self):
+    def descriptions(self) -> dict[str, str]:
         """{words: description} of the classes that have one."""
         return {item.words: item.description for item in self.classes if item.description is not None}

@@ -1,7 +1,7 @@
 """The whole of params.yaml: its sections, and the rules between them."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -27,16 +27,16 @@ class Params(Section):
     runtime: Runtime
 
     @model_validator(mode="after")
-    def known_teachers(self):
+    def _known_teachers(self) -> Self:
         for name, score in self.score.items():
             if name not in self.fetch.models:
                 raise ValueError(
                     f"score.{name}: must be named like a model of fetch.models ({', '.join(self.fetch.models)})"
                 )
-            self.fitting_teacher(name, score)
+            self._check_teacher(name, score)
         return self
 
-    def fitting_teacher(self, name, score):
+    def _check_teacher(self, name: str, score: Score) -> None:
         served = isinstance(self.fetch.models[name], Endpoint)
         if served != (score.kind == "endpoint"):
             raise ValueError(
@@ -55,20 +55,18 @@ class Params(Section):
                 )
 
     @model_validator(mode="after")
-    def one_assistant(self):
+    def _bases_and_assistant(self) -> Self:
         asked = "assistant" if self.assist else "teacher"
         if self.train.labels != asked:
             raise ValueError(
                 f"train.labels: must be {asked} where assist "
                 f"{'names one' if self.assist else 'is {}'}, found {self.train.labels}"
             )
-        for place, settings in {
-            "train": self.train,
-            **{f"assist.{key}": one for key, one in self.assist.items()},
-        }.items():
+        learners = {"train": self.train, **{f"assist.{name}": one for name, one in self.assist.items()}}
+        for key, settings in learners.items():
             if not isinstance(self.fetch.models.get(settings.base), Learner):
                 raise ValueError(
-                    f"{place}.base: must name a model of fetch.models that can be fine-tuned "
+                    f"{key}.base: must name a model of fetch.models that can be fine-tuned "
                     f"({', '.join(self.fetch.models)}), found {settings.base}"
                 )
         if self.sample.more != 0 and not self.assist:
@@ -78,22 +76,22 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
-    def known_classes(self):
+    def _known_classes(self) -> Self:
         gold = self.sample.gold
-        places = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
+        named = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
         if gold is not None:
-            places["sample.gold.ranges"] = gold.ranges or {}
-            places["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]
-        for place, names in places.items():
+            named["sample.gold.ranges"] = gold.ranges or {}
+            named["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]
+        for key, names in named.items():
             for name in names:
                 if name not in self.task.labels:
                     raise ValueError(
-                        f"{place}: must name classes of task.classes ({', '.join(self.task.labels)}), found {name!r}"
+                        f"{key}: must name classes of task.classes ({', '.join(self.task.labels)}), found {name!r}"
                     )
         return self
 
     @model_validator(mode="after")
-    def fitting_prior(self):
+    def _prior_of_the_classes(self) -> Self:
         prior = self.label.prior
         if self.task.multi_label and self.label.calibration == "prior_matching" and prior == "uniform":
             raise ValueError(

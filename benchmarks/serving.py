@@ -1,0 +1,256 @@
+"""How much the server of a student carries, beside predict.py on the same cores; both sides in one run, in turn.
+
+usage: python -m benchmarks.serving [MODEL ...] [--texts data/test.parquet] [--cores 1] [--repeats 3] [--soak 30]
+
+MODEL: folders that `export` wrote (models/student-onnx). Server and predict.py run on the first `--cores` processors.
+Measured are texts a second, and texts a second of processor time, which other programs disturb less, for 64 clients that
+send one text at a time and for 4 that send 64; how long one text takes while texts arrive at random at half the rate of
+the former; and memory over `--soak` minutes of both kinds of requests and of bad ones (0: not measured, what is known
+is kept). Writes benchmarks/serving.json and serving.md.
+"""
+
+import http.client
+import itertools
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks.speed import FLAT, row, table
+from nolabels.core.speed import processor
+from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.tables import read_table, write_json
+
+JSON, PAGE = Path("benchmarks/serving.json"), Path("benchmarks/serving.md")
+ALONE = """
+import json, sys, time
+sys.path.insert(0, sys.argv[1])
+from predict import Model
+model, texts = Model(sys.argv[1], int(sys.argv[2])), json.load(sys.stdin)
+model.predict_proba(texts[:64])
+started, used = time.perf_counter(), time.process_time()
+model.predict_proba(texts)
+print(len(texts) / (time.perf_counter() - started), len(texts) / (time.process_time() - used))
+"""
+ONE, MANY = (64, 1), (4, 64)  # clients, and texts in a request of theirs
+SECONDS = 60  # of texts that arrive at random
+
+
+def on_cores(cores):
+    """What a process of its own begins with: it keeps to the first processors, of those that this one may use."""
+    able = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return (lambda: os.sched_setaffinity(0, able[:cores])) if able else None
+
+
+def alone(model, texts, cores):
+    """Texts a second of predict.py, and texts a second of the processor's time."""
+    command = [sys.executable, "-c", ALONE, str(model), str(cores)]
+    options = {"stdout": subprocess.PIPE, "text": True, "check": True, "preexec_fn": on_cores(cores)}
+    ended = subprocess.run(command, input=json.dumps(texts), **options)
+    return [float(word) for word in ended.stdout.split()]
+
+
+@contextmanager
+def served(model, cores):
+    """The port of a server."""
+    command = [sys.executable, "-m", "nolabels.serve", str(model), "--port", "0", "--threads", str(cores)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=on_cores(cores))
+    try:
+        line = process.stdout.readline()
+        if not line:
+            raise UserError(f"{model}: must be a model that can be served, found none")
+        yield int(re.search(r":(\d+) ", line)[1])
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Client:
+    """A connection that is kept."""
+
+    def __init__(self, port):
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+
+    def ask(self, texts):
+        """Status and JSON of a request for these texts."""
+        given = {"text": texts[0]} if len(texts) == 1 else {"texts": texts}
+        return self.send("POST", "/predict", json.dumps(given))
+
+    def send(self, method, path, body=None):
+        self.connection.request(method, path, body)
+        answer = self.connection.getresponse()
+        content = answer.read()
+        return answer.status, content
+
+
+def carried(port, texts, clients, size):
+    """As `alone`, of a server with so many clients, who each ask again once they are answered."""
+    waiting = [texts[start : start + size] for start in range(0, len(texts), size)]
+
+    def client(_):
+        mine = Client(port)
+        while True:
+            try:
+                some = waiting.pop()
+            except IndexError:
+                return
+            status, content = mine.ask(some)
+            if status != 200:
+                raise UserError(
+                    f"benchmark: each request must be answered, found status {status}: {content[:200]}"
+                )
+
+    started, used = time.perf_counter(), figure(port, "process_cpu_seconds_total")
+    with ThreadPoolExecutor(clients) as pool:
+        list(pool.map(client, range(clients)))
+    seconds = time.perf_counter() - started
+    return [len(texts) / seconds, len(texts) / (figure(port, "process_cpu_seconds_total") - used)]
+
+
+def latencies(port, texts, rate, seconds=SECONDS):
+    """Seconds from when each text was to be sent to its answer; texts arrive at random, `rate` a second."""
+    draw, found, local = random.Random(0), [], threading.local()
+    count = max(100, int(rate * seconds))
+
+    def one(due, text):
+        if not hasattr(local, "client"):
+            local.client = Client(port)
+        status, _ = local.client.ask([text])
+        if status == 200:
+            found.append(time.perf_counter() - due)
+
+    with ThreadPoolExecutor(64) as pool:
+        due = time.perf_counter() + 0.1
+        for number in range(count):
+            time.sleep(max(0, due - time.perf_counter()))
+            pool.submit(one, due, texts[number % len(texts)])
+            due += draw.expovariate(rate)
+    if len(found) < count:
+        raise UserError(f"benchmark: each of {count} texts must be answered, found {len(found)}")
+    return np.array(found)
+
+
+def figure(port, name):
+    """One of the server's own figures."""
+    text = Client(port).send("GET", "/metrics")[1].decode()
+    families = text_string_to_metric_families(text)
+    return next(sample.value for family in families for sample in family.samples if sample.name == name)
+
+
+def soak(port, texts, minutes):
+    """Memory in MiB after the first tenth of the time and its largest later on; asked without a pause."""
+    stop, following = threading.Event(), endless(texts)
+
+    def client(size):
+        mine = Client(port)
+        while not stop.is_set():
+            mine.ask([following() for _ in range(size)])
+            mine.send("POST", "/predict", json.dumps({"texts": [None]}))
+
+    threads = [threading.Thread(target=client, args=(size,), daemon=True) for size in (1, 1, 1, 1, 16, 64)]
+    for thread in threads:
+        thread.start()
+    sizes = []
+    for _ in range(20):
+        time.sleep(minutes * 60 / 20)
+        sizes.append(figure(port, "process_resident_memory_bytes") / 2**20)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    return sizes[1], max(sizes[2:])
+
+
+def endless(texts):
+    """The texts for ever, each time with a number that makes them new; safe to share by threads."""
+    lock, numbers = threading.Lock(), itertools.count()
+
+    def following():
+        with lock:
+            number = next(numbers)
+        return f"{texts[number % len(texts)]} {number}"
+
+    return following
+
+
+def measure(model, texts, args):
+    """The rows of one model."""
+    name = f"{(model / 'model.onnx').stat().st_size / 1e6:.0f} MB"
+    with served(model, args.cores) as port:
+        carried(port, texts[:64], *ONE)
+        rounds = [
+            (alone(model, texts, args.cores), carried(port, texts, *ONE), carried(port, texts, *MANY))
+            for _ in range(args.repeats)
+        ]
+        for side, (clients, size) in ((1, ONE), (2, MANY)):
+            for kind, more in ((0, ""), (1, ", by the processor's time")):
+                ours, peer = (statistics.median(turn[which][kind] for turn in rounds) for which in (side, 0))
+                ratio = statistics.median(turn[side][kind] / turn[0][kind] for turn in rounds)
+                sort = f"{clients} clients, {size} {'text' if size == 1 else 'texts'} at a time"
+                yield row(f"{name}: {sort}{more}", ours, peer, "texts/s", ">= 0.8", ratio)
+        one = statistics.median(turn[1][0] for turn in rounds)
+        taken = latencies(port, texts, one / 2) * 1000
+        rate = f"{one / 2:.0f} texts/s"
+        for share, asked in ((50, "< 100"), (99, "< 100")):
+            value = float(np.percentile(taken, share))
+            yield row(f"{name}: percentile {share} of one text at {rate}", value, None, "ms", asked, value)
+        if args.soak:
+            first, largest = soak(port, texts, args.soak)
+            yield row(f"{name}: memory over {args.soak:g} minutes", largest, first, "MiB", FLAT)
+
+
+def page(rows, cores):
+    """What benchmarks/serving.md holds."""
+    versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
+    return (
+        f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
+        f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "
+        f"after a tenth of the time. The MB are those of the model. The machine's load was {os.getloadavg()[1]:.1f} in the "
+        f"last five minutes, on {os.cpu_count()} processors: above one for each, other programs had a part in these "
+        f"times.\n\n{table(rows)}\n"
+    )
+
+
+def main(argv=None):
+    parser = arguments(__doc__)
+    parser.add_argument(
+        "models", type=Path, nargs="*", default=[Path("models/student-onnx")], metavar="MODEL"
+    )
+    parser.add_argument(
+        "--texts", type=Path, default=Path("data/test.parquet"), help="table with a text column"
+    )
+    parser.add_argument("--cores", type=int, default=1, help="processors for server and predict.py (1)")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each side is run (3)")
+    parser.add_argument(
+        "--soak", type=float, default=30, help="minutes in which memory is watched (30); 0: none"
+    )
+    args = parser.parse_args(argv)
+    for path in (args.texts, *(model / "model.onnx" for model in args.models)):
+        if not path.exists():
+            raise UserError(f"{path}: must be there, found nothing; run dvc repro first")
+    texts = read_table(args.texts, ["text"])["text"].to_pylist()
+    rows = []
+    for one in itertools.chain.from_iterable(measure(model, texts, args) for model in args.models):
+        say(f"{one['name']}: {one['ours']:.4g} {one['unit']} ({one['ratio']:.2f}, asked {one['asked']})")
+        rows.append(one)
+    if JSON.exists() and not args.soak:
+        rows += [
+            one for one in json.loads(JSON.read_text(encoding="utf-8")) if " memory over " in one["name"]
+        ]
+    write_json(JSON, rows)
+    PAGE.write_text(page(rows, args.cores), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run(main)
