@@ -1,9 +1,10 @@
 """Models that only read: their layers laid out for the processor.
 
 A product of a few hundred tokens and a weight spends a part of its time on putting the weight into the order
-that the kernel (oneDNN's) wants. That part is what packing saves: little in float32 on a processor with AVX2 alone,
-more where products are faster. It is done once, by the operations with which torch.compile freezes
-weights, but without a compiler. In bfloat16 the products are the same bit for bit, in float32 but for the order
+that the kernel (oneDNN's) wants. Here that is done once, by the operations with which torch.compile freezes
+weights, but without a compiler. It brings next to nothing in float32 on a processor with AVX2 alone; it is meant for
+bfloat16, where the products themselves are fast. Without it scores would differ in their last digits, so REVISION in
+kinds.py would have to rise. In bfloat16 the products are the same bit for bit, in float32 but for the order
 in which they are summed. Two things that models spell out in many small steps become few: the feed-forward
 layer with a gate, and the norm by root mean square. Each stands in only where it answers like what it replaces.
 """
