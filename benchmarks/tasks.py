@@ -369,13 +369,14 @@ def model_of(asset):
 
 def ask(values, teacher, texts):
     """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
-    from stages.score import questions
+    from nolabels.teachers.asking import questions
 
     score, device = values.score[teacher], models.pick_device(values.runtime.device)
     engine = engines.start(
         values.runtime,
         score,
         model_of(values.fetch.models[teacher]),
+        name=teacher,
         device=device,
         precision=models.pick_precision(score.precision, device),
         served=None,
