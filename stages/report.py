@@ -334,6 +334,7 @@ def main(argv=None):
             values.fetch.models[values.train.base],
         ),
         "warning": forecast["warnings"],
+        "unsure": forecast["unsure"],
         "classes": names,
         "multi_label": task.multi_label,
         "choices": [*names, NONE] if task.multi_label else names,

@@ -55,11 +55,11 @@ def metrics(gold=True, difference=-0.25, p_value=0.01):
     return found
 
 
-def foretold(warning=""):
+def foretold(warning="", unsure=""):
     guess = {
         who: {"expected": 0.82, "expected_low": 0.7, "expected_high": 0.9} for who in ("teacher", "student")
     }
-    return {**guess, "source": "agreement", "trusted": not warning, "warnings": warning}
+    return {**guess, "source": "agreement", "trusted": not warning, "warnings": warning, "unsure": unsure}
 
 
 @pytest.fixture
@@ -340,6 +340,9 @@ def test_a_forecast_is_held_against_what_came(folder):
     tables.write_json("metrics/forecast.json", foretold("the templates contradict each other"))
     for page in make()[1]:
         assert "not to be trusted:" in page and "the templates contradict each other." in page
+    tables.write_json("metrics/forecast.json", foretold(unsure="the shares of the classes are a guess"))
+    for page in make()[1]:
+        assert "Not known: the shares of the classes are a guess." in page and "not to be trusted" not in page
     write(folder, gold=False)
     assert "expected at 82.0% (70.0% to 90.0%)." in make()[1][0]
 
