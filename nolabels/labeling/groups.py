@@ -44,28 +44,16 @@ def fit_gaussians(
 
     Parameters
     ----------
-    points : numpy.ndarray
-        N x D, with the mean 0.
-    probabilities : numpy.ndarray
-        N x K, to begin with.
-    prior : numpy.ndarray
-        K shares of the classes, sum 1.
-    rounds : int
-        At most so many, 1 or more.
-    settled : float
-        It ends where no probability moves further than that.
-    tolerance : float
-        Of the shares: see match_prior.
+    points, probabilities, prior : numpy.ndarray
+        N x D with the mean 0; N x K to begin with; K shares of the classes, sum 1.
+    rounds, settled, tolerance : int, float, float
+        It ends after so many rounds, or where no probability moves further; the last is that of match_prior.
 
     Returns
     -------
     tuple of numpy.ndarray
-        Slopes (D x K) and bias (K) of the log-posteriors, and the probabilities (N x K).
-
-    Raises
-    ------
-    UserError
-        Where a group comes to nothing.
+        Slopes (D x K) and bias (K) of the log-posteriors, and the probabilities (N x K). UserError where a group
+        comes to nothing.
     """
     current = np.asarray(probabilities, np.float64)
     second = points.T @ points / len(points)
