@@ -311,7 +311,7 @@ def uneven(data, values, seeds, size=5000, share=0.1):
                 scores, gold = data.scores["pool"][texts], data.gold["pool"][texts]
                 fitted = fit(scores, given)
                 answers = decide(fitted.probabilities(scores, values.task), values.task)
-                known = statistics.scores(gold, answers, values.task)
+                known = statistics.classification_scores(gold, answers, values.task)
                 found.append((known["accuracy"], known["macro_f1"], fitted.prior[rare]))
             accuracy, macro_f1, estimated = np.mean(found, axis=0)
             rows.append({

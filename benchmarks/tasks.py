@@ -414,7 +414,7 @@ def said(name, values, teacher, texts):
 
 def judged(panel, found, gold, task):
     """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: Said}."""
-    figures = statistics.scores(gold, decide(panel.probabilities(found, task), task), task)
+    figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
     return {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
 
 
@@ -634,11 +634,11 @@ def write_page(rows):
         write_block(name, figures)
 
 
-def write_block(name, figures):
-    """Puts a table between the marks of its name on the page."""
-    text, block = PAGE.read_text(encoding="utf-8"), f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
+def write_block(name, figures, page=PAGE):
+    """Puts a table between the marks of its name on a page."""
+    text, block = page.read_text(encoding="utf-8"), f"<!-- {name} -->\n{figures}\n<!-- /{name} -->"
     text = re.sub(f"<!-- {name} -->.*<!-- /{name} -->", lambda _: block, text, flags=re.S)
-    PAGE.write_text(text, encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
 
 
 def main(argv=None):

@@ -29,7 +29,7 @@ from nolabels.core.tables import (
 from nolabels.labeling.fitting import Said, read_pool, read_teachers
 from nolabels.labeling.panel import fit_panel, untouched_panel
 from nolabels.labeling.shares import unsure
-from nolabels.reporting.statistics import few, shares
+from nolabels.reporting.statistics import class_shares, per_class
 
 PARTS = ("pool", "dev", "test")
 
@@ -111,7 +111,7 @@ def teacher_metrics(panel, found, said, given, task):
             "precision": found[name]["precision"],  # of the arithmetic in which the pool was read
             "refined": voice.groups is not None,
             "agreement": float((own[name] == labels).all(1).mean()),  # with the answer of all
-            **few(task.labels, {"shares": shares(own[name], task.labels).values()}),
+            **per_class(task.labels, {"shares": class_shares(own[name], task.labels).values()}),
             "template_weight": {
                 str(number + 1): float(share) for number, share in enumerate(voice.templates)
             },
@@ -148,7 +148,7 @@ def label_metrics(panel, plain, said, train, task):
         found.probabilities({name: some.take(train) for name, some in said.items()}, task)
         for found in (plain, panel)
     )
-    before, after = (shares(decide(found, task), task.labels) for found in (raw, given))
+    before, after = (class_shares(decide(found, task), task.labels) for found in (raw, given))
     metrics = {
         "shares": {"before": before, "after": after},
         "temperature": float(panel.fitted.temperature.mean()),

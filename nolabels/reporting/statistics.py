@@ -1,21 +1,50 @@
-"""Figures about predictions, with how far they can be trusted."""
+"""Scores of predictions with their uncertainty: intervals, tests, F1, calibration and coverage."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
+from nolabels.core.params import Task
 
-def wilson(correct, total):
-    """95 % interval of a share (Wilson 1927): low and high, each in 0..1."""
+LISTED_CLASSES = 10  # most classes that a metrics file lists one by one: people read it
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """95 % confidence interval of a share (Wilson 1927).
+
+    Parameters
+    ----------
+    correct : int
+        How many of `total` are correct, 0 to `total`.
+    total : int
+        At least 1.
+
+    Returns
+    -------
+    low, high : float
+        Each in 0..1.
+    """
     from scipy.stats import binomtest
 
     interval = binomtest(int(correct), int(total)).proportion_ci(0.95, method="wilson")
     return float(interval.low), float(interval.high)
 
 
-def mcnemar(left, right):
-    """Exact two-sided p-value that two sets of answers to the same texts are equally good.
+def mcnemar_p_value(left: np.ndarray, right: np.ndarray) -> float:
+    """Exact two-sided p-value of McNemar's test (1947) that two models are equally accurate.
 
-    left, right: N bool, whether each answer is correct. The exact form of McNemar 1947: the texts on
-    which only one of the two is correct are a fair coin's throws.
+    Only the texts that one of the two classifies correctly and the other does not are counted: under the null
+    hypothesis each model is the correct one with probability 0.5.
+
+    Parameters
+    ----------
+    left, right : ndarray of bool, shape (N,)
+        Whether each answer is correct, for the same texts.
+
+    Returns
+    -------
+    float
+        In 0..1; 1 where the models never differ.
     """
     from scipy.stats import binomtest
 
@@ -26,75 +55,127 @@ def mcnemar(left, right):
     return float(binomtest(only_left, only_left + only_right).pvalue)
 
 
-def scores(gold, answers, task):
-    """Accuracy with its interval, macro F1 and the F1 of each class (up to ten classes).
+def classification_scores(gold: np.ndarray, answers: np.ndarray, task: Task) -> dict:
+    """Accuracy with its interval, macro F1, and the F1 of each class for up to LISTED_CLASSES classes.
 
-    gold, answers: N x K bool, the classes of each text; task: params.Task. With several labels per
-    text, accuracy is the share of texts whose every class is right, and micro F1 stands beside it. A
-    class that neither holds nor receives a text has F1 0.
+    Parameters
+    ----------
+    gold, answers : ndarray of bool, shape (N, K)
+        The classes of each text; at least one text.
+    task : Task
+
+    Returns
+    -------
+    dict
+        `accuracy`, `accuracy_low`, `accuracy_high` and `macro_f1`, each in 0..1; with several labels per text
+        `micro_f1` too, and accuracy is then the share of texts whose classes are all correct. `f1` is {class: F1}. A
+        class that neither `gold` nor `answers` holds has F1 0.
     """
     from sklearn.metrics import f1_score
 
     correct = (gold == answers).all(1)
-    low, high = wilson(correct.sum(), len(gold))
-    per_class = f1_score(gold, answers, average=None, zero_division=0.0)
-    found = {
+    low, high = wilson_interval(correct.sum(), len(gold))
+    f1 = f1_score(gold, answers, average=None, zero_division=0.0)
+    scores = {
         "accuracy": float(correct.mean()),
         "accuracy_low": low,
         "accuracy_high": high,
-        "macro_f1": float(per_class.mean()),
+        "macro_f1": float(f1.mean()),
     }
     if task.multi_label:
-        found["micro_f1"] = float(f1_score(gold, answers, average="micro", zero_division=0.0))
-    return found | few(task.labels, {"f1": per_class})
+        scores["micro_f1"] = float(f1_score(gold, answers, average="micro", zero_division=0.0))
+    return scores | per_class(task.labels, {"f1": f1})
 
 
-def equal_mass(confidence, bins):
-    """Places of N answers in bins of equal mass, the least sure first; no bin is empty."""
-    parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
-    return [part for part in parts if len(part)]
+def reliability_bins(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> list[dict]:
+    """The points of a calibration curve: answers in bins of equal mass, the least confident first.
 
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+        In 0..1.
+    correct : ndarray of bool, shape (N,)
+    bins : int
+        At most so many bins; none is empty.
 
-def reliability(confidence, correct, bins=10):
-    """What a calibration curve is drawn of: for each bin of equal mass a dict of five numbers.
-
-    confidence: N, the probability of each answer; correct: N bool. confidence, accuracy: means over the
-    bin; low, high: the 95 % interval of the accuracy (Wilson); texts: answers in the bin.
+    Returns
+    -------
+    list of dict
+        `confidence` and `accuracy`, the means of the bin; `low` and `high`, the 95 % interval of its accuracy (Wilson);
+        `texts`, the number of answers in it.
     """
-    found = []
-    for part in equal_mass(confidence, bins):
-        low, high = wilson(correct[part].sum(), len(part))
-        sure, right = float(confidence[part].mean()), float(correct[part].mean())
-        found.append({"confidence": sure, "accuracy": right, "low": low, "high": high, "texts": len(part)})
-    return found
+    points = []
+    for part in _equal_mass_bins(confidence, bins):
+        low, high = wilson_interval(correct[part].sum(), len(part))
+        point = {"confidence": float(confidence[part].mean()), "accuracy": float(correct[part].mean())}
+        points.append(point | {"low": low, "high": high, "texts": len(part)})
+    return points
 
 
-def coverage_curve(confidence, correct, steps=20):
-    """Accuracy of the surest answers: `steps` pairs of (share of the N answers, their accuracy).
+def coverage_curve(confidence: np.ndarray, correct: np.ndarray, steps: int = 20) -> list[tuple[float, float]]:
+    """Accuracy of the most confident answers, for growing shares of all answers.
 
     The risk-coverage curve of selective classification (El-Yaniv and Wiener 2010), with accuracy for risk.
+
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+    correct : ndarray of bool, shape (N,)
+    steps : int
+
+    Returns
+    -------
+    list of (float, float)
+        `steps` pairs of a share of the answers and the accuracy on it, both in 0..1; none without answers.
     """
-    right = correct[np.argsort(-confidence, kind="stable")]
-    counts = [max(1, round(len(right) * step / steps)) for step in range(1, steps + 1)] if len(right) else []
-    return [(step / steps, float(right[:count].mean())) for step, count in enumerate(counts, 1)]
+    ordered = correct[np.argsort(-confidence, kind="stable")]
+    if not len(ordered):
+        return []
+    counts = [max(1, round(len(ordered) * step / steps)) for step in range(1, steps + 1)]
+    return [(step / steps, float(ordered[:count].mean())) for step, count in enumerate(counts, 1)]
 
 
-def histogram(confidence, low, bins=20):
-    """How many answers are how sure: pairs of a bin's middle and its count, from low to 1."""
+def confidence_histogram(confidence: np.ndarray, low: float, bins: int = 20) -> list[tuple[float, int]]:
+    """How many answers have which confidence.
+
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+        What is below `low` by rounding is counted in the first bin.
+    low : float
+        Where the first bin begins; the last one ends at 1.
+    bins : int
+
+    Returns
+    -------
+    list of (float, int)
+        The middle of each bin and the number of answers in it.
+    """
     counts, edges = np.histogram(np.clip(confidence, low, 1), bins, (low, 1))
     return list(zip(((edges[:-1] + edges[1:]) / 2).tolist(), counts.tolist(), strict=True))
 
 
-def calibration_error(confidence, correct, bins=10):
-    """Expected calibration error, and what a perfect model would show on as many texts: both in 0..1.
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> tuple[float, float]:
+    """Expected calibration error, and its floor: what a perfectly calibrated model would show on as many texts.
 
-    confidence: N, the probability of each answer; correct: N bool. The answers are parted by confidence
-    into bins of equal mass; the error is the mean distance of confidence and accuracy over the bins
-    (Naeini, Cooper and Hauskrecht 2015; equal mass after Nixon et al. 2019, "Measuring Calibration in
-    Deep Learning"). On few texts it is above 0 for every model: the floor is its mean over 200 draws in
-    which each answer is right with the probability that it states.
+    The error is the mean distance between confidence and accuracy over bins of equal mass (Naeini, Cooper and
+    Hauskrecht 2015; equal mass after Nixon et al. 2019, "Measuring Calibration in Deep Learning"). On few texts it is
+    above 0 for every model. The floor is its mean over 200 draws in which each answer is correct with the probability
+    that its confidence states.
+
+    Parameters
+    ----------
+    confidence : ndarray of float, shape (N,)
+        In 0..1; at least one answer.
+    correct : ndarray of bool, shape (N,)
+    bins : int
+
+    Returns
+    -------
+    error, floor : float
+        Each in 0..1.
     """
-    parts = equal_mass(confidence, bins)
+    parts = _equal_mass_bins(confidence, bins)
     count, random = len(confidence), np.random.default_rng(0)
 
     def error(right):
@@ -104,17 +185,48 @@ def calibration_error(confidence, correct, bins=10):
     return float(error(correct)), float(floor)
 
 
-def shares(answers, names):
-    """How large a part of the texts has each class; answers: N x K bool."""
+def class_shares(answers: np.ndarray, names: list[str]) -> dict[str, float]:
+    """The share of the texts that has each class.
+
+    Parameters
+    ----------
+    answers : ndarray of bool, shape (N, K)
+    names : list of str
+        The K class names.
+
+    Returns
+    -------
+    dict of str to float
+        In 0..1; 0 where there are no texts.
+    """
     means = answers.mean(0) if len(answers) else np.zeros(len(names))
     return {name: float(mean) for name, mean in zip(names, means, strict=True)}
 
 
-def few(names, figures):
-    """{title: {class: number}} of K numbers each, for up to ten classes: a metrics file is read by people."""
-    if len(names) > 10:
+def per_class(names: list[str], figures: dict[str, Iterable[float]]) -> dict[str, dict[str, float]]:
+    """Figures class by class, for a metrics file.
+
+    Parameters
+    ----------
+    names : list of str
+        The K class names.
+    figures : dict of str to iterable of float
+        By title, K numbers each.
+
+    Returns
+    -------
+    dict of str to dict
+        {title: {class: number}}; empty for more than LISTED_CLASSES classes.
+    """
+    if len(names) > LISTED_CLASSES:
         return {}
     return {
         title: {name: float(value) for name, value in zip(names, values, strict=True)}
         for title, values in figures.items()
     }
+
+
+def _equal_mass_bins(confidence: np.ndarray, bins: int) -> list[np.ndarray]:
+    """Indices of the N answers in bins of equal mass, the least confident first; no bin is empty."""
+    parts = np.array_split(np.argsort(confidence, kind="stable"), bins)
+    return [part for part in parts if len(part)]

@@ -1,0 +1,148 @@
+"""What changed since a revision of the project: texts, accuracy, confidence and the shares of the classes.
+
+Metrics of the revision come from Git. Its tables of texts come from DVC's local cache: nothing is downloaded.
+"""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import yaml
+
+from nolabels.core.git import git
+from nolabels.core.stage import UserError
+
+PARTS = ("pool", "dev", "test")
+MEASURED = ("dev", "test")  # evaluate's metrics, which lie in Git
+
+
+def read_at(revision: str, path: str) -> str | None:
+    """The content of a file of a revision in Git; None where the revision has no such file.
+
+    Raises UserError where Git knows no such revision.
+    """
+    git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    try:
+        return git("show", f"{revision}:./{path}")
+    except UserError:
+        return None
+
+
+def check_revision(revision: str) -> str:
+    """The first 7 digits of the commit that a revision names. Raises UserError where there is none."""
+    try:
+        return git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}").strip()[:7]
+    except UserError as error:
+        raise UserError(
+            f"revision: must be a commit, branch or tag of this repository, found {revision}"
+        ) from error
+
+
+def cached_ids(revision: str, path: str) -> set[str] | None:
+    """The ids of a table of texts as a revision had it; None where DVC's local cache does not hold that table."""
+    lock = yaml.safe_load(read_at(revision, "dvc.lock") or "") or {}
+    outs = [out for stage in (lock.get("stages") or {}).values() for out in stage.get("outs", [])]
+    md5 = next((out.get("md5") for out in outs if out.get("path") == path), None)
+    if md5 is None:
+        return None
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        file = Path(repo.cache.local.oid_to_path(md5))
+    return set(pq.read_table(file, columns=["id"])["id"].to_pylist()) if file.exists() else None
+
+
+def text_changes(revision: str) -> list[dict]:
+    """How many texts each part has now, and how many of them are new or gone since the revision.
+
+    Returns
+    -------
+    list of dict
+        For pool, dev and test: `part`, `now`, and `before`, `new`, `gone`, which are None where the table of the
+        revision is not in DVC's local cache.
+    """
+    rows = []
+    for part in PARTS:
+        path = f"data/{part}.parquet"
+        now, before = set(pq.read_table(path, columns=["id"])["id"].to_pylist()), cached_ids(revision, path)
+        counts = (None, None, None) if before is None else (len(before), len(now - before), len(before - now))
+        rows.append(
+            {"part": part, "now": len(now), **dict(zip(("before", "new", "gone"), counts, strict=True))}
+        )
+    return rows
+
+
+def figures_of(metrics: dict) -> dict[tuple[str, str], float]:
+    """{(model, figure): value in 0..1} of evaluate's metrics: accuracy, mean confidence and shares of the classes."""
+    figures = {}
+    for who in ("teacher", "student"):
+        unlabeled = metrics.get("unseen", {}).get(who, {})
+        if "accuracy" in metrics.get(who, {}):
+            figures[who, "accuracy"] = metrics[who]["accuracy"]
+        if "confidence" in unlabeled:
+            figures[who, "mean confidence"] = unlabeled["confidence"]
+        figures |= {(who, f"share of {name}"): share for name, share in unlabeled.get("shares", {}).items()}
+    return figures
+
+
+def figure_changes(revision: str) -> list[dict]:
+    """Figures of dev and test now and at the revision.
+
+    Returns
+    -------
+    list of dict
+        `part`, `model`, `figure`, and `before` and `now` in 0..1; None where one of the two has no such figure.
+    """
+    rows = []
+    for part in MEASURED:
+        path = Path("metrics", f"{part}.json")
+        now = figures_of(json.loads(path.read_text(encoding="utf-8")))
+        before = figures_of(json.loads(read_at(revision, path.as_posix()) or "{}"))
+        rows += [
+            {
+                "part": part,
+                "model": who,
+                "figure": name,
+                "before": before.get((who, name)),
+                "now": now.get((who, name)),
+            }
+            for who, name in [*now, *(key for key in before if key not in now)]
+        ]
+    return rows
+
+
+def shown(value: float | int | None, signed: bool = False) -> str:
+    """A count or a share as a cell of a table; empty for None."""
+    if value is None:
+        return ""
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:+.4f}" if signed else f"{value:.4f}"
+
+
+def markdown(revision: str) -> str:
+    """Both tables in Markdown. Raises UserError where Git knows no such revision."""
+    commit = check_revision(revision)
+    lines = [
+        f"### Texts since {revision} ({commit})",
+        "",
+        "| texts | then | now | new | gone |",
+        "|---|---|---|---|---|",
+    ]
+    texts = text_changes(revision)
+    lines += [
+        f"| {row['part']} | {' | '.join(shown(row[key]) for key in ('before', 'now', 'new', 'gone'))} |"
+        for row in texts
+    ]
+    if any(row["before"] is None for row in texts):
+        lines += [
+            "",
+            f"Empty cells: DVC's local cache does not hold the texts of {revision}; `dvc fetch -A` brings them.",
+        ]
+    lines += ["", f"### Answers since {revision}", "", "| part | model | figure | then | now | change |"]
+    lines += ["|---|---|---|---|---|---|"]
+    for row in figure_changes(revision):
+        moved = None if None in (row["before"], row["now"]) else row["now"] - row["before"]
+        cells = (shown(row["before"]), shown(row["now"]), shown(moved, signed=True))
+        lines.append(f"| {row['part']} | {row['model']} | {row['figure']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
