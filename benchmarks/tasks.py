@@ -324,7 +324,7 @@ def difference(name):
             one: (encoder if one == "encoder" else {}) | {"templates": templates[kind]}
             for one, kind in kinds.items()
         },
-        "label": {"refine": "auto"},
+        "label": {"refine": "auto", "prior": "uniform"},  # benchmarks/shares.py asks for others
         # most of the licences do not allow to hand texts on
         "report": {"show_texts": False, "note": None, "license": None, "language": None},
     }

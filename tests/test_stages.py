@@ -244,6 +244,20 @@ def test_forecast_compares_the_templates_of_all_teachers(folder, teachers):
         assert not found["trusted"] and "the templates contradict each other" in found["warnings"]
 
 
+def test_where_the_pool_cannot_tell_the_shares_label_and_forecast_say_so(folder, capsys):
+    said = "the shares of the classes are taken as equal: two sentence encoders are needed to tell them, found 0; "
+    label_all(partial())
+    metrics = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert not metrics["prior_found"] and metrics["prior"] == {"negative": 0.5, "positive": 0.5}
+    assert capsys.readouterr().out.count(f"label: {said}") == 1
+    assert run_forecast()["unsure"].startswith(said)
+    assert f"forecast: warning: {said}" in capsys.readouterr().out
+    change(label={"prior": {"negative": 0.4, "positive": 0.6}})
+    label_all(partial())
+    assert "prior_found" not in json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert run_forecast()["unsure"] == "" and "taken as equal" not in capsys.readouterr().out
+
+
 def run_forecast():
     inputs = ["pool.parquet", "scores", "labeled.parquet", "teacher_test.parquet", "teacher_test.parquet"]
     forecast.main([*inputs, "forecast.json"])
