@@ -208,6 +208,7 @@ def student(texts, wanted, parts, settings, values):
     import transformers
     from datasets import Dataset
 
+    from nolabels.students import dataset
     from nolabels.students import training as train
 
     device = models.pick_device(values.runtime.device)
@@ -217,7 +218,7 @@ def student(texts, wanted, parts, settings, values):
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     model = train.load_base("models/base", values.task, device)
     labels = wanted.astype(np.float32).tolist()
-    ids = train.encode(tokenizer, texts.tolist(), settings.max_tokens)
+    ids = dataset.encode(tokenizer, texts.tolist(), settings.max_tokens)
     given = {"input_ids": ids, "labels": labels, "length": [len(row) for row in ids]}
     given, nothing = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     started = time.perf_counter()
@@ -225,7 +226,7 @@ def student(texts, wanted, parts, settings, values):
         train.fit(model, tokenizer, given, nothing, settings, device, precision, folder)
     seconds = time.perf_counter() - started
     return {
-        part: train.predict(model, tokenizer, some.tolist(), settings) for part, some in parts.items()
+        part: train.predict_proba(model, tokenizer, some.tolist(), settings) for part, some in parts.items()
     }, seconds
 
 

@@ -89,7 +89,8 @@ def sorted_texts(texts):
 def teacher(kind, folder, precision, **changes):
     values = params.load()
     score = values.score["teacher"].model_copy(update={"kind": kind, **changes})
-    return kinds.load(score, Path(folder), device="cpu", precision=precision, served=None, descriptions={})
+    given = {"name": "teacher", "device": "cpu", "precision": precision}
+    return kinds.load_teacher(score, Path(folder), served=None, descriptions={}, **given)
 
 
 def precisions():
@@ -179,21 +180,23 @@ def useful(ours, layers, texts, templates, words, seconds, best):
     2 operations for each token and each of the `layers` weights, 4 for each number of width, token in sight and
     layer for attention; padding, norms and the output matrix do not count.
     """
+    from nolabels.teachers import causal_reader
+
     config = ours.model.config
     trees = []
-    grow = sys.modules[type(ours).__module__].grow_tree
+    grow = causal_reader.grow_tree
 
     def watched(prompts, classes):
         trees.append(grow(prompts, classes))
         return trees[-1]
 
-    sys.modules[type(ours).__module__].grow_tree = watched
+    causal_reader.grow_tree = watched
     try:
         ours.ask(texts, templates, words)
     finally:
-        sys.modules[type(ours).__module__].grow_tree = grow
+        causal_reader.grow_tree = grow
     tokens = sum(len(tree.ids) for tree in trees)
-    heads = [len(ids) for ids, _ in ours.heads.values()]
+    heads = [len(ids) for ids, _ in ours.reader.heads.values()]
     # a token sees its ancestors and the head; heads differ by template by a few tokens
     sight = sum(depth + 1 + statistics.mean(heads) for tree in trees for depth in tree.depths)
     work = 2 * layers * tokens + 4 * config.hidden_size * sight * config.num_hidden_layers
@@ -380,6 +383,7 @@ def training(repeats):
     import transformers
     from datasets import Dataset
 
+    from nolabels.students import dataset
     from nolabels.students import training as train
 
     values = params.load()
@@ -387,8 +391,8 @@ def training(repeats):
     table = read_table("data/teacher_train.parquet").slice(values.sample.valid, 320)
     tokenizer = transformers.AutoTokenizer.from_pretrained("models/base")
     texts = table["text"].to_pylist()
-    wanted = train.targets(table, task.labels, settings.targets)
-    ids = train.encode(tokenizer, texts, settings.max_tokens)
+    wanted = dataset.targets(table, task.labels, settings.targets)
+    ids = dataset.encode(tokenizer, texts, settings.max_tokens)
     given = {"input_ids": ids, "labels": wanted.tolist(), "length": [len(row) for row in ids]}
     given, none = Dataset.from_dict(given), Dataset.from_dict({"input_ids": [], "labels": []})
     padded = tokenizer(texts, truncation=True, max_length=settings.max_tokens, padding=True)
@@ -507,7 +511,7 @@ def workers(repeats):
     seconds, labels = [], []
     for name, each in (("ray", 1), ("local", threads)):
         runtime = values.runtime.model_copy(update={"engine": name, "threads": each})
-        engine = engines.start(runtime, values.score, "models/teacher", **place)
+        engine = engines.start(runtime, values.score["teacher"], "models/teacher", name="teacher", **place)
         engine.rate(asked[0])
         found = np.zeros(len(texts), int)
 

@@ -324,7 +324,7 @@ def difference(name):
             one: (encoder if one == "encoder" else {}) | {"templates": templates[kind]}
             for one, kind in kinds.items()
         },
-        "label": {"refine": "auto"},
+        "label": {"refine": "auto", "prior": "uniform"},  # benchmarks/shares.py asks for others
         # most of the licences do not allow to hand texts on
         "report": {"show_texts": False, "note": None, "license": None, "language": None},
     }
@@ -369,13 +369,14 @@ def model_of(asset):
 
 def ask(values, teacher, texts):
     """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
-    from stages.score import questions
+    from nolabels.teachers.asking import questions
 
     score, device = values.score[teacher], models.pick_device(values.runtime.device)
     engine = engines.start(
         values.runtime,
         score,
         model_of(values.fetch.models[teacher]),
+        name=teacher,
         device=device,
         precision=models.pick_precision(score.precision, device),
         served=None,

@@ -24,7 +24,7 @@ from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import fixed, rounded, write_json, write_table
 from nolabels.data.texts import text_id
 from nolabels.labeling.panel import fit_panel
-from nolabels.students import training
+from nolabels.students import dataset, trainer, training
 
 TASKS = ("sst2", "trec", "financial-phrasebank")
 DEV_TEXTS = 500
@@ -38,7 +38,7 @@ PAGE, JSON = Path("benchmarks/training.md"), Path("benchmarks/training.json")
 def longest_first(lengths, batch_size, draw):
     """The order of transformers' LengthGroupedSampler: groups of batches, each from the longest text to the shortest."""
     order = draw.permutation(len(lengths))
-    step = batch_size * training.GROUP_BATCHES
+    step = batch_size * trainer.GROUP_BATCHES
     groups = [order[start : start + step] for start in range(0, len(order), step)]
     return np.concatenate([group[np.argsort(-lengths[group], kind="stable")] for group in groups])
 
@@ -47,7 +47,7 @@ def longest_first(lengths, batch_size, draw):
 FORMS = {
     "batches from long to short, one rate": {"shuffled_batches": longest_first, "HEAD_RATE": 1},
     "batches in random order, one rate": {"HEAD_RATE": 1},
-    "batches in random order, the head at ten times the rate": {"HEAD_RATE": training.HEAD_RATE},
+    "batches in random order, the head at ten times the rate": {"HEAD_RATE": trainer.HEAD_RATE},
 }
 
 
@@ -85,11 +85,12 @@ def trained(values, base, path, settings, dev):
     names = values.task.labels
     with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder:
         train, valid = (
-            training.lesson(path, split, tokenizer, names, settings, folder) for split in ("train", "valid")
+            dataset.read_dataset(path, split, tokenizer, names, settings, folder)
+            for split in ("train", "valid")
         )
         started = time.perf_counter()
         training.fit(model, tokenizer, train, valid, settings, device, precision, folder)
-    return training.predict(model, tokenizer, dev, settings), time.perf_counter() - started
+    return training.predict_proba(model, tokenizer, dev, settings), time.perf_counter() - started
 
 
 def accuracy(probabilities, names, labels):
@@ -101,7 +102,7 @@ def accuracy(probabilities, names, labels):
 def in_form(form, values, base, path, seed, dev, labels):
     """The figures of a student that has learned in one form."""
     settings = params.Learning(base="encoder", seed=seed, **LEARNING)
-    with mock.patch.multiple(training, **FORMS[form]):
+    with mock.patch.multiple(trainer, **FORMS[form]):
         found, seconds = trained(values, base, path, settings, dev)
     return {"accuracy": accuracy(found, values.task.labels, labels), "seconds": round(seconds, 1)}
 

@@ -25,10 +25,12 @@ import yaml
 from pydantic import ValidationError
 
 from nolabels.core import params
+from nolabels.core.git import git
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.setup.merging import merged
-from nolabels.setup.presets import FOLDER, git
+from nolabels.setup.presets import FOLDER
 from nolabels.teachers import store
+from nolabels.teachers.store_folders import open_folder, store_root
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Part:
     name : str
         The file's name.
     way : str
-        How the teacher was asked: way_of as JSON.
+        How the teacher was asked: store.asker_settings as JSON.
     templates, words : tuple of str
         The templates and the class words of its answers.
     texts : int
@@ -59,8 +61,8 @@ class Part:
 
 def _parts_of(folder: Any) -> Iterator[Part]:
     """The Parts of a teacher's folder; a file that is no table is left to `score`, which notices."""
-    asker = store.facts_of(folder).get("asker", {})
-    way = store.canonical(store.way_of(asker))
+    asker = store.read_about(folder).get("asker", {})
+    way = store.canonical_json(store.asker_settings(asker))
     for name, content in folder.read([name for name in folder.names() if store.is_part(name)]):
         try:
             meta = pq.ParquetFile(pa.BufferReader(content), pre_buffer=False)
@@ -85,8 +87,10 @@ def _asked_for(text: str, preset: str | None = None) -> dict[str, set[tuple[str,
         words = [str(item["words"]) for item in values["task"]["classes"]]
         asked = {}
         for score in _teachers_of(values["score"]):
-            templates = [store.spelled(params.Template.model_validate(item)) for item in score["templates"]]
-            pairs = asked.setdefault(store.canonical(store.way_of(score)), set())
+            templates = [
+                store.template_json(params.Template.model_validate(item)) for item in score["templates"]
+            ]
+            pairs = asked.setdefault(store.canonical_json(store.asker_settings(score)), set())
             pairs.update((template, word) for template in templates for word in words)
     except (yaml.YAMLError, ValidationError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(str(error).splitlines()[0]) from error
@@ -170,7 +174,7 @@ def _asked_anywhere() -> tuple[dict[str, set[tuple[str, str]]], list[str | None]
 
 def _describe(folder: Any, parts: Sequence[Part]) -> str:
     """One line: who was asked, and how much is kept."""
-    asker = store.facts_of(folder).get("asker", {})
+    asker = store.read_about(folder).get("asker", {})
     templates = {template for part in parts for template in part.templates}
     words = {word for part in parts for word in part.words}
     answers = sum(part.texts * len(part.templates) * len(part.words) for part in parts)
@@ -195,12 +199,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__)
     parser.add_argument("--prune", action="store_true", help="remove what no params file asks for")
     args = parser.parse_args(argv)
-    root = store.place(params.load().runtime.store)
-    names = [name.rstrip("/") for name in store.open_folder(root).names() if name.endswith("/")]
+    root = store_root(params.load().runtime.store)
+    names = [name.rstrip("/") for name in open_folder(root).names() if name.endswith("/")]
     asked, unreadable = _asked_anywhere() if args.prune else ({}, [])
     removed = freed = 0
     for name in names:
-        folder = store.open_folder(root, name)
+        folder = open_folder(root, name)
         parts = list(_parts_of(folder))
         if parts:
             say(_describe(folder, parts))

@@ -24,7 +24,7 @@ from typing import Any, TextIO
 from nolabels.core.stage import UserError, arguments, run
 from nolabels.data.lines import STANDARD_INPUT
 from nolabels.data.records import FORMS, ErrorLog, Row, form_of, windows
-from nolabels.students.student import labels_of, load
+from nolabels.students.student import labels_of, load_student
 
 OUT_FORMS = ("jsonl", "csv", "parquet")
 Record = tuple[
@@ -174,7 +174,7 @@ def _read_arguments(argv: Sequence[str] | None) -> tuple[Namespace, list[tuple[P
     if args.out is not None and form_of(args.out, OUT_FORMS) is None:
         parser.error(f"--out: must end in .{', .'.join(OUT_FORMS)}, found {args.out}")
     try:
-        model = load(args.model, args.threads)
+        model = load_student(args.model, args.threads)
     except UserError as error:
         parser.error(str(error))
     return args, sources, model

@@ -23,6 +23,7 @@ from nolabels.labeling.forecast import (
     warnings,
 )
 from nolabels.labeling.panel import equal_answers, fit_panel
+from nolabels.labeling.shares import settle, unsure
 
 
 def calibrated(said, values):
@@ -68,6 +69,7 @@ def main(argv=None):
     train = np.flatnonzero(is_in_split(pool, "train"))[:TEXTS]
     texts = pool["text"].take(train).to_pylist()
     said = {name: some.take(train) for name, some in said.items()}
+    values, guess = settle(said, values)  # of all teachers: one alone cannot tell the shares
     labels = from_column(read_table(args.labeled, ["labels"])["labels"], task.labels)[train]
 
     agreed = agreement_of(said, values)
@@ -86,6 +88,7 @@ def main(argv=None):
         metrics["template_agreement"] = templates
     metrics |= {"text_agreement": together, "moved_by_calibration": moved, "trusted": not told}
     metrics["warnings"] = "; ".join(told)
+    metrics["unsure"] = unsure(guess, task.names) or ""
     write_json(args.metrics, metrics)
     say(
         "forecast, without gold: "
@@ -96,6 +99,8 @@ def main(argv=None):
     )
     for line in told:
         say(f"forecast: warning: not to be trusted: {line}")
+    if metrics["unsure"]:
+        say(f"forecast: warning: {metrics['unsure']}")
 
 
 if __name__ == "__main__":

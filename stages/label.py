@@ -28,6 +28,7 @@ from nolabels.core.tables import (
 )
 from nolabels.labeling.fitting import Said, read_pool, read_teachers
 from nolabels.labeling.panel import fit_panel, untouched_panel
+from nolabels.labeling.shares import unsure
 from nolabels.reporting.statistics import class_shares, per_class
 
 PARTS = ("pool", "dev", "test")
@@ -201,8 +202,11 @@ def main(argv=None):
         metrics["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
     # texts that were longer than score.NAME.max_tokens: cut, or read in parts, as long_text says
     metrics["cut"] = {part: count_long(paths[name, part] for name in said) for part in PARTS}
-    if values.label.prior == "estimated" and not task.multi_label:
+    if panel.guess is not None or (values.label.prior == "estimated" and not task.multi_label):
         metrics["prior"] = dict(zip(task.names, map(float, panel.fitted.prior), strict=True))
+    if panel.guess is not None:
+        metrics["prior_found"] = panel.guess.why is None  # else the shares are taken as equal
+        say(f"label: {unsure(panel.guess, task.names)}")
     write_json(args.metrics, metrics)
     if task.reject is not None and panel.fitted.reject is None:
         say("label: the pool's scores are not of two groups: no text is taken for none of the classes")

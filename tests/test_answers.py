@@ -10,8 +10,8 @@ import yaml
 from nolabels import answers
 from nolabels.core.params import Template
 from nolabels.data.texts import answer_key
-from nolabels.teachers.kinds import Answers
-from nolabels.teachers.store import AnswerStore, spelled
+from nolabels.teachers.store import AnswerStore, template_json
+from nolabels.teachers.teacher import Answers
 from tests import tiny
 
 PARAMS = tiny.one_teacher(yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8")))
@@ -62,7 +62,7 @@ def keep(template, words, texts=("a", "b"), **asker):
     before = set(kept())
     store.write(
         np.array([answer_key(text) for text in texts], "S16"),
-        [spelled(Template.model_validate(template))],
+        [template_json(Template.model_validate(template))],
         list(words),
         given,
     )

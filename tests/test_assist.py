@@ -12,7 +12,7 @@ import yaml
 from nolabels.core import params, schemas, tables
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
-from stages import assist
+from nolabels.students import assistant as assist
 
 NAMES = ["negative", "positive"]
 
@@ -48,7 +48,7 @@ def memory(monkeypatch):
         return np.stack([np.array(said), 1 - np.array(said)], 1) if texts else np.zeros((0, 2))
 
     monkeypatch.setattr(assist, "train_fold", train_fold)
-    monkeypatch.setattr(assist, "predict", predict)
+    monkeypatch.setattr(assist, "predict_proba", predict)
     return made
 
 
@@ -78,7 +78,7 @@ def test_what_the_student_learns_from():
     table, task = lesson(20), params.load().task
     more = pa.table({"id": [text_id("new")], "text": ["new"]})
     found = np.tile([0.3, 0.7], (20, 1))
-    given = assist.assisted(table, more, found, np.array([[0.8, 0.2]]), task)
+    given = assist.assistant_table(table, more, found, np.array([[0.8, 0.2]]), task)
     assert given["id"].to_pylist() == table["id"].to_pylist() + [text_id("new")]
     assert given["source"].to_pylist() == ["assistant"] * 3 + ["person"] + ["assistant"] * 17
     assert given["split"].to_pylist() == table["split"].to_pylist() + ["train"]

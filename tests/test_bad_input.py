@@ -173,7 +173,7 @@ BAD_PARAMS = {
     "no shares for classes judged by themselves": (
         changed("task", "multi_label", value=True),
         "label.prior: must give every class the share of texts that have it, in (0, 1), for prior_matching "
-        "with task.multi_label, found uniform; or set label.calibration to none",
+        "with task.multi_label, found auto; or set label.calibration to none",
     ),
     "a name that would be two": (
         changed(

@@ -11,7 +11,7 @@ from benchmarks import quality, scale, speed
 from benchmarks import training as trained
 from nolabels.core import params
 from nolabels.setup import presets
-from nolabels.students import training
+from nolabels.students import trainer
 from tests import tiny
 
 
@@ -183,9 +183,7 @@ def test_the_order_from_long_to_short_is_the_trainer_s():
     # both fall through each group of 50 batches; they rise between groups, and where theirs moves the longest text
     for given in (theirs, ours):
         assert (np.diff(given) > 0).sum() < 10
-    assert (
-        np.diff(lengths[training.shuffled_batches(lengths, 16, np.random.default_rng(0))]) > 0
-    ).sum() > 100
+    assert (np.diff(lengths[trainer.shuffled_batches(lengths, 16, np.random.default_rng(0))]) > 0).sum() > 100
 
 
 def test_the_table_of_the_training_s_forms():

@@ -15,10 +15,12 @@ import transformers
 
 from nolabels.core.params import Served, Template
 from nolabels.core.stage import UserError
-from nolabels.teachers import endpoint
-from nolabels.teachers.endpoint import Endpoint, Pace, locate, retry_after
-from nolabels.teachers.kinds import Reading
+from nolabels.teachers import completions as protocol
+from nolabels.teachers import http_client
+from nolabels.teachers.endpoint import Endpoint, locate
+from nolabels.teachers.http_client import Pace, retry_after
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 TEMPLATES = [
@@ -167,7 +169,7 @@ def server(model):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(http_client, "FIRST_WAIT", 0.01)
 
 
 def teacher(tmp_path, url, *, max_tokens=64, stride=None, name="tiny", **served):
@@ -180,11 +182,12 @@ def teacher(tmp_path, url, *, max_tokens=64, stride=None, name="tiny", **served)
         "retries": 3,
         "key_env": None,
     }
-    return Endpoint(tmp_path, served=Served(**usual | served), reading=Reading(max_tokens, stride))
+    settings = {"name": "teacher", "served": Served(**usual | served), "reading": Reading(max_tokens, stride)}
+    return Endpoint(tmp_path, **settings)
 
 
 def likelihood(model, reading):
-    return Likelihood(model, device="cpu", precision="float32", reading=reading)
+    return Likelihood(model, name="teacher", device="cpu", precision="float32", reading=reading)
 
 
 @pytest.mark.parametrize("style", ["echo", "llama-server"])
@@ -202,7 +205,7 @@ def test_scores_are_those_of_the_likelihood_teacher(tmp_path, model, style, stri
 
 @pytest.mark.parametrize("likely", [1, 3, 600])
 def test_what_a_slot_of_llama_server_holds_is_not_read_again(tmp_path, model, monkeypatch, likely):
-    monkeypatch.setattr(endpoint, "LIKELY", likely)
+    monkeypatch.setattr(protocol, "LIKELY", likely)
     words = ["negative", "not", "positive", "a story of people"]
     templates = [
         Template(plain="A: {text} It is {class}."),
@@ -309,11 +312,11 @@ def test_a_key_that_is_not_there_is_one_line(tmp_path, monkeypatch, key, found):
 def test_a_server_without_logprobs_and_a_folder_without_endpoint(tmp_path, model):
     with (
         serving(model, "mute") as served,
-        pytest.raises(UserError, match="must tell log-probabilities, of an echoed prompt"),
+        pytest.raises(UserError, match="must give log-probabilities, of an echoed prompt"),
     ):
         teacher(tmp_path, served.url).ask(TEXTS, TEMPLATES, WORDS)
-    with pytest.raises(UserError, match=r"endpoint needs an endpoint.json"):
-        Endpoint(model, served=None, reading=Reading(8, None))
+    with pytest.raises(UserError, match=r"score.teacher.kind: endpoint needs an endpoint.json"):
+        Endpoint(model, name="teacher", served=None, reading=Reading(8, None))
 
 
 def test_nothing_is_asked_twice(tmp_path, server):

@@ -9,7 +9,7 @@ import transformers
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
 from nolabels.teachers.entailment import Entailment
-from nolabels.teachers.kinds import Reading
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 TEMPLATES = ["This example is {}.", "It is about {}", "Is it {}? Yes, it is."]
@@ -19,7 +19,9 @@ LONG = "The old town walks through a story of people who talk about their lives.
 
 
 def load(folder, max_tokens=256, stride=None, precision="float32"):
-    return Entailment(folder, device="cpu", precision=precision, reading=Reading(max_tokens, stride))
+    return Entailment(
+        folder, name="teacher", device="cpu", precision=precision, reading=Reading(max_tokens, stride)
+    )
 
 
 def hypothesis(template):

@@ -97,18 +97,20 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     """In torch, where activations stay float32, what was scaled gives the same answers."""
     import torch
 
-    from nolabels.students import onnx_graph as graph
+    from nolabels.students import bert_encoder, int8
 
     student = tiny.student(tmp_path / "student", family)
     model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     around = tokenizer("")["input_ids"]
-    ids = graph.calibration(model, around)
+    ids = int8.calibration_ids(model, around)
     mask = torch.ones_like(ids)
     with torch.inference_mode():
         expected = model(input_ids=ids, attention_mask=mask).logits
-        spread = graph.smooth(model, around)
+        spread = int8.smooth(model, around)
         assert max(float(part.max()) for part in spread) > 1
-        torch.testing.assert_close(graph.Encoder(model, spread)(ids, mask), expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(
+            bert_encoder.Encoder(model, spread)(ids, mask), expected, atol=1e-4, rtol=1e-4
+        )
 
 
 def test_equal_students_give_equal_bytes(shipped, tmp_path):

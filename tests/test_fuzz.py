@@ -283,8 +283,8 @@ def likelihood(tmp_path_factory):
 
     values = params.Params.model_validate(VALUES)
     folder = tiny.causal_model(tmp_path_factory.mktemp("fuzz") / "causal")
-    place = {"device": "cpu", "precision": "float32", "served": None, "descriptions": {}}
-    return kinds.load(values.score["teacher"], folder, **place), values.score["teacher"].templates
+    place = {"device": "cpu", "precision": "float32", "name": "teacher", "served": None, "descriptions": {}}
+    return kinds.load_teacher(values.score["teacher"], folder, **place), values.score["teacher"].templates
 
 
 @fuzz

@@ -6,8 +6,9 @@ import torch
 
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
-from nolabels.teachers.likelihood import Likelihood, grow_tree
+from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.prompt_tree import grow_tree
+from nolabels.teachers.teacher import Reading
 
 QUESTION = "Is the review positive or negative?\n\nReview: {text}"
 ONE = params.Template(chat=QUESTION, answer="The sentiment is {class}")
@@ -26,7 +27,7 @@ TEXTS = [
 
 def teacher(folder, **options):
     reading = Reading(options.pop("max_tokens", 128), None)
-    options = {"device": "cpu", "precision": "float32", "reading": reading} | options
+    options = {"name": "teacher", "device": "cpu", "precision": "float32", "reading": reading} | options
     return Likelihood(folder, **options)
 
 
@@ -123,7 +124,7 @@ def test_a_model_of_another_kind_is_refused(base_folder):
     with pytest.raises(UserError) as error:
         teacher(base_folder)
     assert str(error.value) == (
-        f"params.yaml: score.kind: likelihood needs a causal language model, found BertModel in {base_folder}"
+        f"params.yaml: score.teacher.kind: likelihood needs a causal language model, found BertModel in {base_folder}"
     )
 
 
@@ -131,7 +132,7 @@ def test_chat_needs_a_chat_form(causal_folder):
     asked = teacher(causal_folder)
     asked.tokenizer.chat_template = None
     with pytest.raises(
-        UserError, match=r"^params.yaml: score.templates: a chat template needs a teacher with"
+        UserError, match=r"^params.yaml: score.teacher.templates: a chat template needs a teacher with"
     ):
         asked.ask(["a"], [ONE], ["negative", "positive"])
 

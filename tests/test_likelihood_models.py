@@ -7,8 +7,9 @@ import transformers
 
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.prompts import render
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 PLAIN = [
@@ -21,7 +22,9 @@ TEXTS = [text for _, text in tiny.sentences(5)] + ["", "A lovely film. " * 8]
 
 
 def load(folder, precision="float32", max_tokens=100, stride=None):
-    return Likelihood(folder, device="cpu", precision=precision, reading=Reading(max_tokens, stride))
+    return Likelihood(
+        folder, name="teacher", device="cpu", precision=precision, reading=Reading(max_tokens, stride)
+    )
 
 
 def reference(folder, texts, templates, words):
@@ -78,14 +81,14 @@ def test_one_path_is_as_good_as_the_other_in_bfloat16(tmp_path):
     teacher = load(tiny.causal_family(tmp_path, "llama"), "bfloat16")
     assert teacher.shares
     shared = teacher.ask(TEXTS, PLAIN, WORDS).scores
-    teacher.shares, teacher.premises = False, {}
+    teacher.shares, teacher.null_scores = False, {}
     assert np.abs(shared - teacher.ask(TEXTS, PLAIN, WORDS).scores).max() < 0.5
 
 
 def test_length_does_not_decide(tmp_path):
     teacher = load(tiny.causal_family(tmp_path, "llama", seed=3))
     words = ["old", "an old town and the lives of people who talk about their story"]
-    prompts = [teacher.prompt(template, words) for template in PLAIN]
+    prompts = [render(template, words, teacher.tokenizer, "score.teacher.templates") for template in PLAIN]
     plain = teacher.loglikelihoods([text.strip() for text in TEXTS], prompts)
     assert (plain.argmax(-1) == 0).all()  # without the premise the short words win always
     scores = teacher.ask(TEXTS, PLAIN, words).scores
@@ -98,7 +101,7 @@ def test_length_does_not_decide(tmp_path):
 def test_a_text_too_long_for_the_model_is_one_line(tmp_path):
     teacher = load(tiny.causal_family(tmp_path, "gpt2", n_positions=128), max_tokens=120)
     with pytest.raises(
-        UserError, match=r"score.max_tokens: must be at most \d+ for this model, which holds 128"
+        UserError, match=r"score.teacher.max_tokens: must be at most \d+ for this model, which holds 128"
     ):
         teacher.ask(["a story of people " * 100], PLAIN, WORDS)
     parts = load(tiny.causal_family(tmp_path, "gpt2", n_positions=128), max_tokens=40, stride=10)

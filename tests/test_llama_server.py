@@ -11,9 +11,9 @@ from nolabels.core import params
 from nolabels.core.params import Served, Template
 from nolabels.data import packages
 from nolabels.labeling.calibration import match_prior
-from nolabels.teachers.endpoint import Endpoint, parts
-from nolabels.teachers.kinds import Reading
+from nolabels.teachers.endpoint import Endpoint, split_template
 from nolabels.teachers.likelihood import Likelihood
+from nolabels.teachers.teacher import Reading
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 llama = pytest.importorskip("xllamacpp", reason="xllamacpp of requirements-dev.txt is not installed")
@@ -83,11 +83,11 @@ def test_labels_are_those_of_the_local_teacher_and_no_head_is_read_twice(
     served = Served(
         concurrency=2 * SLOTS, requests_per_minute=None, timeout_seconds=60.0, retries=0, key_env=None
     )
-    teacher = Endpoint(tmp_path, served=served, reading=reading)
+    teacher = Endpoint(tmp_path, name="teacher", served=served, reading=reading)
     asked = teacher.ask(texts, templates, words)
     read = read_tokens(url)
 
-    local = Likelihood(folder, device="cpu", precision="float32", reading=reading)
+    local = Likelihood(folder, name="teacher", device="cpu", precision="float32", reading=reading)
     expected = local.ask(texts, templates, words)
     assert asked.tokens.tolist() == expected.tokens.tolist()
     # the server rounds what its products read to 8 bits
@@ -98,6 +98,6 @@ def test_labels_are_those_of_the_local_teacher_and_no_head_is_read_twice(
         assert (ours == theirs).mean() >= 0.97
 
     # each text once, with the end of its prompt, and one or two tokens for each further answer about it
-    before, start, _ = parts(plain.plain, words[0])
+    before, start, _ = split_template(plain.plain, words[0])
     whole = sum(map(len, local.encode([before + text + start for text in texts], True)))
     assert whole / 2 < read < whole + 2 * len(words) * len(templates) * len(texts) < 2 * whole

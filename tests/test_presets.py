@@ -12,6 +12,7 @@ from scipy.stats import binomtest, norm
 
 from nolabels import preset
 from nolabels.core import params
+from nolabels.core.git import git
 from nolabels.core.stage import UserError
 from nolabels.setup import merging, presets
 from tests import readme, tiny, workspace
@@ -52,7 +53,7 @@ def flat(values):
 
 
 def test_the_record_is_of_the_params_yaml_at_hand():
-    found = presets.git("hash-object", "params.yaml")
+    found = git("hash-object", "params.yaml")
     assert presets.SHIPPED.read_text(encoding="utf-8") == found, (
         "git hash-object -w params.yaml > presets/shipped"
     )

@@ -55,11 +55,11 @@ def metrics(gold=True, difference=-0.25, p_value=0.01):
     return found
 
 
-def foretold(warning=""):
+def foretold(warning="", unsure=""):
     guess = {
         who: {"expected": 0.82, "expected_low": 0.7, "expected_high": 0.9} for who in ("teacher", "student")
     }
-    return {**guess, "source": "agreement", "trusted": not warning, "warnings": warning}
+    return {**guess, "source": "agreement", "trusted": not warning, "warnings": warning, "unsure": unsure}
 
 
 @pytest.fixture
@@ -368,6 +368,9 @@ def test_a_forecast_is_compared_with_the_accuracy(folder):
             and "unreliable:" in page
             and "the templates contradict each other." in page
         )
+    tables.write_json("metrics/forecast.json", foretold(unsure="the shares of the classes are a guess"))
+    for page in make()[1]:
+        assert "the shares of the classes are a guess." in page and "templates contradict" not in page
     write(folder, gold=False)
     assert "forecast at 82.0% (70.0% to 90.0%)." in make()[1][0]
 

@@ -10,8 +10,8 @@ import transformers
 
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
-from nolabels.teachers.kinds import Reading
 from nolabels.teachers.similarity import SCALE, Similarity
+from nolabels.teachers.teacher import Reading
 from tests import tiny
 
 WORDS = ["dull", "warm and honest", "無聊"]
@@ -21,7 +21,9 @@ NAMED = Template(class_text="{class}")
 
 def load(folder, max_tokens=64, stride=None, **descriptions):
     reading = Reading(max_tokens, stride)
-    return Similarity(folder, device="cpu", precision="float32", reading=reading, descriptions=descriptions)
+    return Similarity(
+        folder, name="teacher", device="cpu", precision="float32", reading=reading, descriptions=descriptions
+    )
 
 
 def embedded(folder, texts, pool, head="AutoModel"):

@@ -18,9 +18,9 @@ from nolabels.core.spelling import join
 from nolabels.core.stage import UserError
 from nolabels.data.texts import text_id
 from nolabels.labeling import tfidf
-from nolabels.students import training
+from nolabels.students import dataset
+from nolabels.teachers.score_table import embedding_column
 from stages import evaluate, forecast, label, select
-from stages.score import first_rows
 from tests import tiny
 
 NAMES = ["negative", "positive"]
@@ -76,7 +76,7 @@ def write_scores(path, ids, scores, against=None, kind="likelihood", embeddings=
     }
     schema = schemas.scores_schema(classes, None if embeddings is None else embeddings.shape[1])
     if embeddings is not None:
-        rows["embedding"] = first_rows(embeddings.astype(np.float16), templates)
+        rows["embedding"] = embedding_column(embeddings.astype(np.float16), templates)
     model = {"kind": kind, "parameters": 1_500_000, "megabytes": 2.5, "precision": "float32"}
     table = pa.table(rows, schema=schema)
     tables.write_table(
@@ -242,6 +242,20 @@ def test_forecast_compares_the_templates_of_all_teachers(folder, teachers):
         found = run_forecast()
         assert found["template_agreement"] == pytest.approx((alone - 2) / 3, abs=0.1)
         assert not found["trusted"] and "the templates contradict each other" in found["warnings"]
+
+
+def test_where_the_pool_cannot_tell_the_shares_label_and_forecast_say_so(folder, capsys):
+    said = "the shares of the classes are taken as equal: two sentence encoders are needed to tell them, found 0; "
+    label_all(partial())
+    metrics = json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert not metrics["prior_found"] and metrics["prior"] == {"negative": 0.5, "positive": 0.5}
+    assert capsys.readouterr().out.count(f"label: {said}") == 1
+    assert run_forecast()["unsure"].startswith(said)
+    assert f"forecast: warning: {said}" in capsys.readouterr().out
+    change(label={"prior": {"negative": 0.4, "positive": 0.6}})
+    label_all(partial())
+    assert "prior_found" not in json.loads(Path("label.json").read_text(encoding="utf-8"))
+    assert run_forecast()["unsure"] == "" and "taken as equal" not in capsys.readouterr().out
 
 
 def run_forecast():
@@ -566,7 +580,7 @@ def test_several_labels_per_text_from_scores_to_figures(folder, capsys):
     assert first["teacher"] == join(names[ids.index(first["id"])])
 
     train = tables.read_table("train.parquet")
-    hard = training.targets(train, NAMES, "hard")
+    hard = dataset.targets(train, NAMES, "hard")
     assert hard.shape == (20, 2) and hard[6].tolist() == [1, 1] and hard[7].tolist() == [0, 0]
 
     given = {"teacher": [[0], [0, 1], [], [1]], "student": [[0], [1], [], [0]]}

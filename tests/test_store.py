@@ -17,9 +17,11 @@ from nolabels.core.schemas import POOL
 from nolabels.core.stage import UserError
 from nolabels.core.tables import read_table, write_table
 from nolabels.data.texts import answer_key, text_id
+from nolabels.teachers import asking as asking_module
 from nolabels.teachers import kinds
-from nolabels.teachers.kinds import Answers
-from nolabels.teachers.store import AnswerStore, parts
+from nolabels.teachers.asking import PROBE_TEXTS, parts_by_length
+from nolabels.teachers.store import AnswerStore
+from nolabels.teachers.teacher import Answers
 from stages import score
 from tests import tiny
 
@@ -70,7 +72,7 @@ def asking(tmp_path, monkeypatch, causal_folder):
             "row": list(range(count)),
         }
         write_table("pool.parquet", pa.table(rows, schema=POOL))
-        monkeypatch.setattr(score.kinds, "load", lambda *_, **__: teacher)
+        monkeypatch.setattr(kinds, "load_teacher", lambda *_, **__: teacher)
         score.main(["teacher", "pool.parquet", str(causal_folder), "scores.parquet"])
         return Path("scores.parquet").read_bytes()
 
@@ -88,7 +90,7 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(asking, tmp_path):
     rest = Counting()
     assert asking(500, rest) == whole
     questions = (500 - 2 * PART_TEXTS) * 4 * 2
-    assert questions <= rest.asked <= questions + (score.PROBE_TEXTS + 1) * 4 * 2
+    assert questions <= rest.asked <= questions + (PROBE_TEXTS + 1) * 4 * 2
     assert set(kept) <= {path.name for path in store.rglob("*.parquet")}
 
 
@@ -148,15 +150,15 @@ def test_a_killed_run_loses_no_embeddings(asking, tmp_path):
 
 
 def test_a_long_table_has_no_embeddings(asking, capsys, monkeypatch):
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 299)
     without = asking(300, Encoding(), encode)
     assert "embedding" not in read_table("scores.parquet").column_names
     assert "0 known, 600 to ask" in capsys.readouterr().out
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 300)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 300)
     asking(300, Encoding())
     assert None not in embeddings()[::2]
     assert "0 known, 600 to ask" in capsys.readouterr().out  # scores without embeddings are half an answer
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 299)
+    monkeypatch.setattr(asking_module, "EMBEDDED_TEXTS", 299)
     assert asking(300, None) == without
     assert "600 known, 0 to ask" in capsys.readouterr().out
 
@@ -199,7 +201,7 @@ def test_only_what_is_missing_is_asked(asking, capsys, tmp_path, count, change, 
     assert asked in capsys.readouterr().out
     assert {name: content for name, content in files(tmp_path) if name in before} == before
     if change is add_class:  # the new class's words alone
-        assert 1200 <= teacher.asked <= 1200 + (score.PROBE_TEXTS + 1) * 4 * 3
+        assert 1200 <= teacher.asked <= 1200 + (PROBE_TEXTS + 1) * 4 * 3
 
 
 def files(folder):
@@ -226,9 +228,9 @@ def test_a_damaged_part_is_noticed_and_asked_again(asking, capsys, tmp_path, har
 
 def test_parts_do_not_depend_on_what_was_asked_before():
     lengths = np.random.default_rng(0).integers(1, 99, 700)
-    whole = parts(np.arange(700), lengths, PART_TEXTS)
+    whole = parts_by_length(np.arange(700), lengths, PART_TEXTS)
     assert [len(part) for part in whole] == [128] * 5 + [60]
-    rest = parts(np.sort(np.concatenate(whole[2:])), lengths, PART_TEXTS)
+    rest = parts_by_length(np.sort(np.concatenate(whole[2:])), lengths, PART_TEXTS)
     assert all((left == right).all() for left, right in zip(whole[2:], rest, strict=True))
 
 

@@ -13,7 +13,8 @@ from nolabels.core import params
 from nolabels.core.schemas import POOL, TEXTS
 from nolabels.core.stage import UserError
 from nolabels.core.tables import about, read_table, write_table
-from nolabels.teachers.kinds import Teacher, windows
+from nolabels.teachers import asking
+from nolabels.teachers.teacher import Teacher, windows
 from stages import fetch, label, score
 from tests import tiny
 from tests.test_endpoint import serving
@@ -212,7 +213,7 @@ def test_an_encoder_that_is_refined_answers_a_dev_without_texts(two):
 
 
 def test_a_test_that_is_too_long_for_embeddings_is_answered_by_a_refined_encoder(two, monkeypatch):
-    monkeypatch.setattr(score, "EMBEDDED_TEXTS", 12)
+    monkeypatch.setattr(asking, "EMBEDDED_TEXTS", 12)
     more = [f"{n:032x}" for n in range(100, 113)]
     texts = [text for _, text in tiny.sentences(13, seed=5)]
     rows = [

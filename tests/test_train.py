@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from nolabels.core import models, params, schemas, tables
-from nolabels.students import training
+from nolabels.students import dataset, training
 from tests import tiny
 
 NAMES = ["negative", "positive"]
@@ -42,16 +42,17 @@ def test_what_is_learned_is_read_from_a_file(tmp_path):
     settings = params.load().train.model_copy(update={"max_tokens": 24})
     whole = tables.read_table(tmp_path / "train.parquet")
     for split, left in (("train", 1), ("valid", 0)):
-        found = training.lesson(tmp_path / "train.parquet", split, tokenizer, NAMES, settings, tmp_path)
+        found = dataset.read_dataset(tmp_path / "train.parquet", split, tokenizer, NAMES, settings, tmp_path)
         rows = [row for row in range(3000) if (row % 4 > 0) == left and row % 5]
-        ids = training.encode(tokenizer, [whole["text"][row].as_py() for row in rows], 24)
+        ids = dataset.encode(tokenizer, [whole["text"][row].as_py() for row in rows], 24)
         assert found["input_ids"][:] == ids
         assert found["length"][:] == [len(one) for one in ids]
-        wanted = training.targets(whole.take(rows), NAMES, settings.targets)
+        wanted = dataset.targets(whole.take(rows), NAMES, settings.targets)
         assert np.array_equal(np.array(found["labels"][:], np.float32), wanted)
         assert all(Path(file["filename"]).is_relative_to(tmp_path) for file in found.cache_files)
     assert (
-        len(training.lesson(tmp_path / "train.parquet", "no such", tokenizer, NAMES, settings, tmp_path)) == 0
+        len(dataset.read_dataset(tmp_path / "train.parquet", "no such", tokenizer, NAMES, settings, tmp_path))
+        == 0
     )
 
 
@@ -62,10 +63,10 @@ def test_answers_do_not_depend_on_the_block(tmp_path, monkeypatch):
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path)
     task, settings = params.load().task, params.load().train
     model, texts = training.load_base(tmp_path, task, "cpu"), [text for _, text in tiny.sentences(300)]
-    whole = training.predict(model, tokenizer, texts, settings)
+    whole = training.predict_proba(model, tokenizer, texts, settings)
     monkeypatch.setattr(training, "PREDICT_BLOCK", 70)
-    assert np.allclose(training.predict(model, tokenizer, texts, settings), whole, atol=1e-6)
-    assert training.predict(model, tokenizer, [], settings).shape == (0, 2)
+    assert np.allclose(training.predict_proba(model, tokenizer, texts, settings), whole, atol=1e-6)
+    assert training.predict_proba(model, tokenizer, [], settings).shape == (0, 2)
 
 
 @pytest.mark.parametrize("family", ["bert", "mpnet"])

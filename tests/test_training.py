@@ -9,13 +9,13 @@ import transformers
 
 from nolabels.core import models, params
 from nolabels.core.stage import UserError
-from nolabels.students import training
+from nolabels.students import trainer, training
 from tests import tiny
 
 
 def test_batches_hold_one_length_and_come_in_random_order():
     lengths = np.random.default_rng(0).integers(5, 60, 1030)
-    order = training.shuffled_batches(lengths, 16, np.random.default_rng(1))
+    order = trainer.shuffled_batches(lengths, 16, np.random.default_rng(1))
     assert sorted(order) == list(range(1030))
     batches = lengths[order][:1024].reshape(-1, 16)
     spread = (batches.max(1) - batches.min(1)).mean()
@@ -24,7 +24,7 @@ def test_batches_hold_one_length_and_come_in_random_order():
     rising = (np.diff(means) > 0).mean()
     assert 0.3 < rising < 0.7  # sorted ones would give 0 or 1
     # texts of about one length are not always together
-    other = training.shuffled_batches(lengths, 16, np.random.default_rng(2))
+    other = trainer.shuffled_batches(lengths, 16, np.random.default_rng(2))
     assert {frozenset(row) for row in order[:1024].reshape(-1, 16)} != {
         frozenset(row) for row in other[:1024].reshape(-1, 16)
     }
@@ -32,7 +32,7 @@ def test_batches_hold_one_length_and_come_in_random_order():
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17])
 def test_batches_of_few_texts(count):
-    order = training.shuffled_batches(np.arange(count), 16, np.random.default_rng(0))
+    order = trainer.shuffled_batches(np.arange(count), 16, np.random.default_rng(0))
     assert sorted(order) == list(range(count))
 
 
@@ -43,7 +43,7 @@ def test_the_head_learns_faster_and_biases_do_not_decay(tmp_path, family):
     settings = SimpleNamespace(learning_rate=1e-4, weight_decay=0.01)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     decayed = {name for name in names.values() if name.endswith("weight") and "norm" not in name.lower()}
-    groups = training.parameter_groups(model, decayed, settings)
+    groups = trainer.parameter_groups(model, decayed, settings)
     seen = {}
     for group in groups:
         for parameter in group["params"]:
@@ -97,7 +97,7 @@ def two_gpus(monkeypatch):
 
 @pytest.mark.parametrize(("device", "chosen"), [("cuda:1", "cuda:1"), ("cuda", "cuda:0")])
 def test_one_process_trains_on_the_gpu_that_was_asked_for(tmp_path, two_gpus, device, chosen):
-    given = training.make_arguments(device)(output_dir=tmp_path, per_device_train_batch_size=16)
+    given = trainer.make_arguments(device)(output_dir=tmp_path, per_device_train_batch_size=16)
     assert given.device == torch.device(chosen) and two_gpus[-1] == torch.device(chosen)
     # with 2 the Trainer would wrap the model into DataParallel, and a step would be 32 texts
     assert given.n_gpu == 1 and given.train_batch_size == 16

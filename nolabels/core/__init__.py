@@ -8,4 +8,5 @@ Small and stable. Imports no other package of the project.
     labels, spelling       from probabilities to labels; class names in one value
     models                 model folders: fingerprint, size, device, loading
     speed                  metrics/speed.json
+    git                    Git commands
 """

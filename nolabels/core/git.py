@@ -1,4 +1,4 @@
-"""Git, asked by its own command."""
+"""Git, by its own command."""
 
 import subprocess
 
@@ -6,7 +6,7 @@ from nolabels.core.stage import UserError
 
 
 def git(*words: str) -> str:
-    """What a Git command prints. Raises UserError where it fails."""
+    """The output of a Git command. Raises UserError where it fails."""
     result = subprocess.run(["git", *words], capture_output=True, encoding="utf-8")
     if result.returncode:
         raise UserError(f"git {words[0]}: must work here, found {result.stderr.strip() or 'an error'}")

@@ -31,6 +31,48 @@ class Groups:
         return np.asarray(embeddings, np.float64) @ self.weights + self.bias
 
 
+def fit_gaussians(
+    points: np.ndarray,
+    probabilities: np.ndarray,
+    prior: np.ndarray,
+    *,
+    rounds: int = ROUNDS,
+    settled: float = 1e-3,
+    tolerance: float = 1e-5,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One Gaussian for each class, all with one covariance, by expectation maximization with the shares held.
+
+    Parameters
+    ----------
+    points, probabilities, prior : numpy.ndarray
+        N x D with the mean 0; N x K to begin with; K shares of the classes, sum 1.
+    rounds, settled, tolerance : int, float, float
+        It ends after so many rounds, or where no probability moves further; the last is that of match_prior.
+
+    Returns
+    -------
+    tuple of numpy.ndarray
+        Slopes (D x K) and bias (K) of the log-posteriors, and the probabilities (N x K). UserError where a group
+        comes to nothing.
+    """
+    current = np.asarray(probabilities, np.float64)
+    second = points.T @ points / len(points)
+    ridge = SHRINKAGE * np.trace(second) / len(second) * np.eye(len(second))
+    shift = np.zeros(len(prior))
+    for _ in range(rounds):
+        sizes = current.sum(0)
+        means = current.T @ points / sizes[:, None]
+        within = second - (means.T * (sizes / len(points))) @ means + ridge
+        slopes = np.linalg.solve(within, means.T)
+        constant = -0.5 * (means * slopes.T).sum(1)
+        scores = points @ slopes + constant
+        shift = match_prior(scores, prior, shift, tolerance=tolerance)
+        last, current = current, np.exp(log_softmax(scores + shift))
+        if np.abs(current - last).max() < settled:
+            break
+    return slopes, constant + shift, current
+
+
 def find_groups(embeddings, probabilities, prior):
     """The Groups of N x D embeddings, begun with N x K probabilities; prior: K shares of the classes, sum 1.
 
@@ -40,20 +82,6 @@ def find_groups(embeddings, probabilities, prior):
     center = embeddings.mean(0)
     _, _, axes = np.linalg.svd(embeddings - center, full_matrices=False)
     axes = axes[:DIRECTIONS].T
-    points, found = (embeddings - center) @ axes, np.asarray(probabilities, np.float64)
-    second = points.T @ points / len(points)
-    ridge = SHRINKAGE * np.trace(second) / len(second) * np.eye(len(second))
-    shift = np.zeros(len(prior))
-    for _ in range(ROUNDS):
-        sizes = found.sum(0)
-        means = found.T @ points / sizes[:, None]
-        within = second - (means.T * (sizes / len(points))) @ means + ridge
-        slopes = np.linalg.solve(within, means.T)
-        constant = -0.5 * (means * slopes.T).sum(1)
-        scores = points @ slopes + constant
-        shift = match_prior(scores, prior, shift)
-        last, found = found, np.exp(log_softmax(scores + shift))
-        if np.abs(found - last).max() < 1e-3:
-            break
+    slopes, bias, _ = fit_gaussians((embeddings - center) @ axes, probabilities, prior)
     weights = axes @ slopes
-    return Groups(weights, constant + shift - center @ weights)
+    return Groups(weights, bias - center @ weights)

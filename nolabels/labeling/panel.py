@@ -14,6 +14,7 @@ from nolabels.core.stage import UserError
 from nolabels.labeling.calibration import agreement_weights, log_softmax
 from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, to_probabilities, untouched
 from nolabels.labeling.groups import Groups, find_groups
+from nolabels.labeling.shares import Guess, settle
 
 LEAST_GAIN = 0.01  # of the encoders' agreement: less is within what other texts would show
 
@@ -46,7 +47,8 @@ class Panel:
     voices: {name: Voice}; weights: what the scores of each are multiplied by; shares: how much each counts in the
     sum, by weight and spread of its scores, sum 1;
     last: the Fit of their weighted mean, or None for one teacher, which is calibrated already; agreement: see
-    equal_answers, of the encoders before and after refining, or None where there are not two.
+    equal_answers, of the encoders before and after refining, or None where there are not two; guess: of the shares of
+    the classes, or None where label.prior is not auto.
     """
 
     voices: dict
@@ -54,6 +56,7 @@ class Panel:
     shares: np.ndarray
     last: Fit | None = None
     agreement: tuple | None = None
+    guess: Guess | None = None
 
     @property
     def fitted(self):
@@ -88,17 +91,18 @@ def voice_of(fitted):
 def fit_panel(said, values):
     """The Panel of {name: Said} of texts in random order; values: params.Params."""
     said = {name: some.take(slice(FIT_TEXTS)) for name, some in said.items()}
+    values, guess = settle(said, values)
     voices = {name: voice_of(fit(some.scores, values)) for name, some in said.items()}
     sure = np.array([spread(voice.scores(said[name])) for name, voice in voices.items()])
     voices, agreement = refine(voices, said, values)
     if len(voices) == 1:
-        return Panel(voices, np.ones(1), np.ones(1), None, agreement)
+        return Panel(voices, np.ones(1), np.ones(1), None, agreement, guess)
     scores = [voice.scores(said[name]) for name, voice in voices.items()]
     weights = weigh(scores, [voice.calibrated for voice in voices.values()], values.label.weights)
     shares = weights * sure  # refined answers are surer than they should be: they count as they did before
     weights = shares / np.array([spread(one) for one in scores])
     last = fit(mean_of(scores, weights), values)
-    return Panel(voices, weights, shares / shares.sum(), last, agreement)
+    return Panel(voices, weights, shares / shares.sum(), last, agreement, guess)
 
 
 def spread(scores):

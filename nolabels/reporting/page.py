@@ -100,6 +100,7 @@ def _results(run: Run) -> dict:
     return {
         "verdict": verdict(metrics, split),
         "warning": forecast["warnings"],
+        "unsure": forecast["unsure"],
         "split": split,
         "metrics": metrics,
         "rows": rows,

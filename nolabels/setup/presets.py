@@ -6,26 +6,18 @@ presets/shipped holds the id that Git gives to the content of the shipped params
 that content, never over another preset or an edit.
 """
 
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from nolabels.core import params
+from nolabels.core.git import git
 from nolabels.core.stage import UserError
 from nolabels.setup.merging import lay
 
 FOLDER, SHIPPED = Path("presets"), Path("presets/shipped")
 DEFAULT = "default"  # the name of no preset at all
-
-
-def git(*words: str) -> str:
-    """The output of a Git command. Raises UserError where it fails."""
-    result = subprocess.run(["git", *words], capture_output=True, encoding="utf-8")
-    if result.returncode:
-        raise UserError(f"git {words[0]}: must work here, found {result.stderr.strip() or 'an error'}")
-    return result.stdout
 
 
 def names() -> list[str]:

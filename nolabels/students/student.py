@@ -2,23 +2,27 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nolabels.core.stage import UserError
 
+if TYPE_CHECKING:
+    from nolabels.students.predict import Model
+
 BATCH = 64
 
 
-def facts(folder):
+def facts(folder: Path) -> dict[str, Any]:
     """What predict.py must know, read from a student's folder.
 
     classes: names in the order of the outputs; max_tokens: where a longer text is cut; pad: the id
     that fills a batch; multi_label: whether a text may have several labels, and then threshold: the
     probability from which a class is one (null otherwise).
     """
-    config = read_json(folder / "config.json")
-    tokenizer = read_json(folder / "tokenizer.json")
+    config = _read_json(folder / "config.json")
+    tokenizer = _read_json(folder / "tokenizer.json")
     multi_label = config.get("problem_type") == "multi_label_classification"
     if multi_label and config.get("threshold") is None:
         raise UserError(f"{folder / 'config.json'}: must hold a threshold, found none; run dvc repro train")
@@ -34,23 +38,44 @@ def facts(folder):
     }
 
 
-def read_json(path):
+def _read_json(path: Path) -> dict[str, Any]:
+    """A file of a student's folder. Raises UserError where it is not there."""
     if not path.exists():
         raise UserError(f"{path}: must be there, found nothing; run dvc repro train")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def labels_of(row, classes, threshold):
-    """Names of one text: the likeliest class, or with a threshold all that reach it. row: K numbers."""
+def labels_of(row: list[float], classes: list[str], threshold: float | None) -> list[str]:
+    """The labels of one text.
+
+    Parameters
+    ----------
+    row : list of K floats
+        Its probabilities.
+    classes : list of str
+        K names.
+    threshold : float or None
+        None: the likeliest class alone; else all that reach it.
+    """
     if threshold is None:
         return [classes[max(range(len(row)), key=row.__getitem__)]]
     return [name for name, probability in zip(classes, row, strict=True) if probability >= threshold]
 
 
-def load(folder, threads):
+def load_student(folder: str | Path, threads: int) -> "Model | Torch":
     """The model of a folder: has classes_, multi_label, threshold, and predict_proba(texts), N x K float32.
 
-    threads: of the processor; 0 for as many as there are cores. Raises UserError where there is none.
+    Parameters
+    ----------
+    folder : path
+        As `train` or `export` writes it.
+    threads : int
+        Of the processor; 0 for as many as there are cores.
+
+    Raises
+    ------
+    UserError
+        Where the folder holds no student.
     """
     folder = Path(folder)
     if (folder / "model.onnx").exists():
@@ -65,7 +90,7 @@ def load(folder, threads):
 class Torch:
     """The folder that `train` writes, in float32, as its test answers are; on a GPU where there is one."""
 
-    def __init__(self, folder, threads):
+    def __init__(self, folder: Path, threads: int):
         from nolabels.core import models
 
         about = facts(folder)
@@ -77,11 +102,11 @@ class Torch:
             folder, "SequenceClassification", device=models.pick_device("auto"), precision="float32"
         )
 
-    def predict_proba(self, texts):
+    def predict_proba(self, texts: list[str]) -> np.ndarray:
         """N x K float32, in the order of the texts; batches hold texts of about one length."""
         import torch
 
-        found = np.zeros((len(texts), len(self.classes_)), np.float32)
+        probabilities = np.zeros((len(texts), len(self.classes_)), np.float32)
         ids = self.tokenizer(texts, truncation=True, max_length=self.max_tokens)["input_ids"] if texts else []
         order = sorted(range(len(ids)), key=lambda row: len(ids[row]))
         with torch.inference_mode():
@@ -90,5 +115,5 @@ class Torch:
                 batch = self.tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
                 logits = self.model(**batch.to(self.model.device)).logits.float()
                 shares = logits.sigmoid() if self.multi_label else logits.softmax(-1)
-                found[rows] = shares.cpu().numpy()
-        return found
+                probabilities[rows] = shares.cpu().numpy()
+        return probabilities

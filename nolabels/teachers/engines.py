@@ -8,17 +8,21 @@ import os
 import re
 import socket
 import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from nolabels.core import models
-from nolabels.core.params import Template
+from nolabels.core.params import Runtime, Score, Template
 from nolabels.core.stage import UserError, say
 from nolabels.teachers import kinds
+from nolabels.teachers.teacher import Answers, Teacher
 
 AHEAD = 2  # questions that a worker has in hand: the one it answers, and the next
 RESTARTS = 3  # of a worker that was lost; after that it is not the machine's fault
@@ -34,61 +38,53 @@ class Question:
     words: list[str]
 
     @property
-    def count(self):
+    def count(self) -> int:
         """Texts x templates."""
         return len(self.texts) * len(self.templates)
-
-
-def start(runtime, score, folder, **given):
-    """The engine that runtime (params.Runtime) names; given: as kinds.load takes it, device and precision too.
-
-    Raises UserError where the model is not of the stated kind, or Ray is not installed or not within reach.
-    """
-    if runtime.engine == "ray":
-        return Ray(runtime.threads, score, folder, given)
-    return Local(score, folder, given)
 
 
 class Local:
     """One teacher in this process."""
 
-    def __init__(self, score, folder, given):
-        self.teacher = kinds.load(score, folder, **given)
+    def __init__(self, score: Score, folder: str | Path, given: dict[str, Any]):
+        self.teacher = kinds.load_teacher(score, folder, **given)
         self.parameters = self.teacher.parameters
 
-    def rate(self, question):
+    def rate(self, question: Question) -> float:
         """Texts x templates a second."""
         self.teacher.ask(question.texts[:1], question.templates, question.words)  # sets things up
         started = time.perf_counter()
         self.teacher.ask(question.texts, question.templates, question.words)
         return question.count / (time.perf_counter() - started)
 
-    def answers(self, questions):
-        """Yields (question, kinds.Answers) in the order of the questions."""
+    def answers(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Answers]]:
+        """Yields each question with its answers, in order."""
         for question in questions:
             yield question, self.teacher.ask(question.texts, question.templates, question.words)
 
-    def close(self):
-        pass
+    def close(self) -> None:
+        """Does nothing: the teacher ends with the process."""
 
 
 class Worker:
     """A teacher in a process of Ray's, which loads the weights once, when it is first asked."""
 
-    def __init__(self, threads, score, folder, given):
-        self.threads, self.made = threads, (score, folder, given)
+    def __init__(self, threads: int, score: Score, folder: Path, given: dict[str, Any]):
+        self.threads, self.score, self.folder, self.given = threads, score, folder, given
 
     @cached_property
-    def teacher(self):
-        score, folder, given = self.made
+    def teacher(self) -> Teacher:
+        """The teacher of this process."""
         models.use_threads(self.threads)
-        return kinds.load(score, folder, **given)
+        return kinds.load_teacher(self.score, self.folder, **self.given)
 
-    def parameters(self):
+    def parameters(self) -> int | None:
+        """How many numbers the teacher's model holds."""
         return self.teacher.parameters
 
-    def ask(self, *question):
-        return self.teacher.ask(*question)
+    def ask(self, texts: list[str], templates: list[Template], words: list[str]) -> Answers:
+        """See Teacher.ask."""
+        return self.teacher.ask(texts, templates, words)
 
 
 class Ray:
@@ -98,56 +94,37 @@ class Ray:
     same path. A worker that is lost is started again, and what it had in hand is asked again.
     """
 
-    def __init__(self, threads, score, folder, given):
-        try:
-            import ray
-        except ImportError as error:
-            raise UserError(
-                "runtime.engine: ray needs the package ray, found none; pip install -r requirements-ray.txt"
-            ) from error
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        self.ray = ray
-        environment = {"PYTHONPATH": str(Path(__file__).parent.parent), "HF_HUB_OFFLINE": "1"}
-        try:
-            within_reach(os.environ.get("RAY_ADDRESS", ""))
-            ray.init(
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                runtime_env={"env_vars": environment},
-            )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise UserError(
-                f"RAY_ADDRESS: must name a cluster within reach, found {os.environ.get('RAY_ADDRESS')}: {error}"
-            ) from error
-        whole = ray.cluster_resources()
-        gpus = int(whole.get("GPU", 0)) if given["device"] == "cuda" else 0
-        cores = [int(node["Resources"]["CPU"]) for node in ray.nodes() if node["Resources"].get("CPU")]
+    def __init__(self, threads: int, score: Score, folder: str | Path, given: dict[str, Any]):
+        self.ray = _connect()
+        gpus = int(self.ray.cluster_resources().get("GPU", 0)) if given["device"] == "cuda" else 0
+        nodes = self.ray.nodes()
+        cores = [int(node["Resources"]["CPU"]) for node in nodes if node["Resources"].get("CPU")]
         threads = threads or min(cores)
-        count = gpus or max(1, sum(found // threads for found in cores))
+        count = gpus or max(1, sum(node_cores // threads for node_cores in cores))
         say(f"score: {count} workers of Ray" + ("" if gpus else f", {threads} threads each"))
-        made = ray.remote(Worker).options(
+        worker = self.ray.remote(Worker).options(
             num_cpus=0 if gpus else threads,
             num_gpus=1 if gpus else 0,
             max_restarts=RESTARTS,
             max_task_retries=RESTARTS,
         )
-        self.workers = [made.remote(threads, score, Path(folder).resolve(), given) for _ in range(count)]
-        with self.told():
-            self.parameters = ray.get([worker.parameters.remote() for worker in self.workers])[0]
+        folder = Path(folder).resolve()
+        self.workers = [worker.remote(threads, score, folder, given) for _ in range(count)]
+        with self._errors_of_workers():
+            self.parameters = self.ray.get([worker.parameters.remote() for worker in self.workers])[0]
 
-    def rate(self, question):
+    def rate(self, question: Question) -> float:
         """Texts x templates a second, of all workers."""
         for texts in (question.texts[:1], question.texts):
             started = time.perf_counter()
-            with self.told():
+            with self._errors_of_workers():
                 self.ray.get(
                     [worker.ask.remote(texts, question.templates, question.words) for worker in self.workers]
                 )
         return len(self.workers) * question.count / (time.perf_counter() - started)
 
-    def answers(self, questions):
-        """Yields (question, kinds.Answers) as they come."""
+    def answers(self, questions: Iterable[Question]) -> Iterator[tuple[Question, Answers]]:
+        """Yields each question with its answers, as they come."""
         waiting, under_way = iter(questions), {}
         free = self.workers * AHEAD
         while True:
@@ -159,14 +136,14 @@ class Ray:
                 return
             (done,), _ = self.ray.wait(list(under_way))
             question, worker = under_way.pop(done)
-            with self.told():
+            with self._errors_of_workers():
                 answers = self.ray.get(done)
             free.append(worker)
             yield question, answers
 
     @contextmanager
-    def told(self):
-        """Raises what a worker raised, and a line where it was lost once too often."""
+    def _errors_of_workers(self):
+        """Raises what a worker raised, and a line where a worker was lost once too often."""
         try:
             yield
         except self.ray.exceptions.RayTaskError as error:
@@ -177,11 +154,66 @@ class Ray:
                 "kept, the next dvc repro goes on from there"
             ) from error
 
-    def close(self):
+    def close(self) -> None:
+        """Ends the workers."""
         self.ray.shutdown()
 
 
-def within_reach(address):
+def _connect() -> ModuleType:
+    """The module ray, connected to the cluster. Raises UserError where either is missing."""
+    try:
+        import ray
+    except ImportError as error:
+        raise UserError(
+            "runtime.engine: ray needs the package ray, found none; pip install -r requirements-ray.txt"
+        ) from error
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    root = str(Path(__file__).parents[2])
+    try:
+        _check_reachable(os.environ.get("RAY_ADDRESS", ""))
+        ray.init(
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            runtime_env={"env_vars": {"PYTHONPATH": root, "HF_HUB_OFFLINE": "1"}},
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"RAY_ADDRESS: must name a cluster within reach, found {os.environ.get('RAY_ADDRESS')}: {error}"
+        ) from error
+    return ray
+
+
+def _check_reachable(address: str) -> None:
     """Raises OSError where nothing listens at HOST:PORT; Ray itself would try for minutes."""
-    if found := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address):
-        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+    if match := re.fullmatch(r"(?:ray://)?(.+):(\d+)", address):
+        socket.create_connection((match[1], int(match[2])), timeout=10).close()
+
+
+def start(runtime: Runtime, score: Score, folder: str | Path, **given: Any) -> Local | Ray:
+    """The engine that the parameters name.
+
+    Parameters
+    ----------
+    runtime : Runtime
+        `runtime.engine` and `runtime.threads` are read.
+    score : Score
+        The teacher's settings.
+    folder : path
+        The folder of its model.
+    **given
+        The other arguments of kinds.load_teacher.
+
+    Returns
+    -------
+    Local or Ray
+        Both have parameters, rate, answers and close.
+
+    Raises
+    ------
+    UserError
+        Where the model is not of the stated kind, or Ray is not installed or not within reach.
+    """
+    if runtime.engine == "ray":
+        return Ray(runtime.threads, score, folder, given)
+    return Local(score, folder, given)

@@ -8,18 +8,21 @@ several (multi_label=True).
 """
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from nolabels.core import models
-from nolabels.core.stage import UserError, say
-from nolabels.teachers import packing
-from nolabels.teachers.kinds import Teacher, pass_tokens, token_batches, wrong_kind
+from nolabels.core.params import Template
+from nolabels.core.stage import say
+from nolabels.teachers.batches import token_batches
+from nolabels.teachers.local_teacher import LocalTeacher
 
 
-class Entailment(Teacher):
-    """Scores texts with the sequence classifier in `folder`, trained on NLI (safetensors).
+class Entailment(LocalTeacher):
+    """Scores texts with a sequence classifier that was trained on NLI (safetensors); see LocalTeacher for its parameters.
 
     Its labels may have any order; the first whose name begins with "entail", in any case, is
     entailment. What a class competes with when it is judged by itself is what the pipeline takes: the
@@ -27,59 +30,61 @@ class Entailment(Teacher):
     of three labels and "not entailment" in two, and a line says so where it is another. A model of
     one label has nothing to compete with: `against` is NaN.
 
-    reading: kinds.Reading; a text that is longer than the model and its hypothesis leave room for
-    is cut, as the pipeline does, and the hypothesis never; batch_tokens: padded tokens in one forward
-    pass. Raises UserError where the model is no sequence classifier or has no entailment label.
+    A text that is longer than the model and its hypothesis leave room for is cut, as the pipeline does, and the
+    hypothesis never.
     """
 
     kind = "entailment"
 
-    def __init__(self, folder, *, device, precision, reading, batch_tokens=None):
-        found = models.architectures(folder)
-        if not any(name.endswith("ForSequenceClassification") for name in found):
-            raise wrong_kind(self.kind, "a sequence classifier trained on NLI", found, folder)
+    def _load(self, folder: str | Path, precision: str) -> None:
+        classes = models.architectures(folder)
+        if not any(one.endswith("ForSequenceClassification") for one in classes):
+            raise self.wrong_kind("a sequence classifier trained on NLI", classes, folder)
         self.model, self.tokenizer = models.load_model(
-            folder, "SequenceClassification", device=device, precision=precision
+            folder, "SequenceClassification", device=self.device, precision=precision
         )
         labels = self.model.config.label2id
-        self.entailment = next((i for name, i in labels.items() if name.lower().startswith("entail")), None)
+        entailing = (number for label, number in labels.items() if label.lower().startswith("entail"))
+        self.entailment = next(entailing, None)
         if self.entailment is None:
-            raise wrong_kind(self.kind, "a model with an entailment label", [", ".join(labels)], folder)
+            raise self.wrong_kind("a model with an entailment label", [", ".join(labels)], folder)
         self.against = -1 if self.entailment == 0 else 0
         rival = self.model.config.id2label[range(len(labels))[self.against]]
         if len(labels) > 1 and rival.lower().startswith("neutral"):
             say(
                 f"score: note: a class judged by itself competes with {rival!r}, as in transformers' pipeline"
             )
-        self.parameters = self.model.num_parameters()
-        self.device = device
-        self.reading = reading
-        self.batch_tokens = batch_tokens or pass_tokens(device)
         if self.tokenizer.pad_token is None:
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.frame = Frame.of(self.tokenizer)
+        self.frame = PairFrame.of(self.tokenizer)
+        if self.frame is None:
+            rule = (
+                f"needs a tokenizer that joins two texts with special tokens alone, found another in {folder}"
+            )
+            raise self.error("kind", f"{self.kind} {rule}")
         self.size = models.max_input_tokens(self.model, self.tokenizer)
-        packing.settle(self.model, device, precision, reading.max_tokens)
 
     @torch.inference_mode()
-    def score(self, texts, templates, words):
+    def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score. A pair is cut by itself, so a class's score does not hang on the others."""
-        premises = self.encode(texts)
-        hypotheses = self.encode([hypothesis(template, word) for template in templates for word in words])
+        premises = self._token_ids(texts)
+        hypotheses = self._token_ids(
+            [_hypothesis(template, word) for template in templates for word in words]
+        )
         classes, count = len(words), len(hypotheses)
-        room = self.room(hypotheses)
+        room = self._room(hypotheses)
         lengths = np.array([len(ids) for ids in premises])[:, None]
         kept = np.minimum(lengths, room).astype(int)  # room is infinite where the model has no limit
         totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
         logits = np.zeros((len(texts) * count, self.model.config.num_labels), np.float32)
         for batch in token_batches(totals, self.batch_tokens):
-            places = [divmod(index, count) for index in batch]
-            logits[batch] = self.forward(
+            pairs = [divmod(index, count) for index in batch]
+            logits[batch] = self._logits(
                 [
                     self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
-                    for text, asked in places
+                    for text, asked in pairs
                 ]
             ).cpu()
         logits = logits.reshape(len(texts), len(templates), classes, -1)
@@ -88,15 +93,15 @@ class Entailment(Teacher):
         cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
         return logits[..., self.entailment], against, cut
 
-    def room(self, hypotheses):
-        """Tokens of a premise for which each hypothesis (token ids) leaves room; infinite without a limit."""
+    def _room(self, hypotheses: list[list[int]]) -> list[float]:
+        """Tokens of a premise for which each hypothesis leaves room; infinite where the model has no limit."""
         return [max(0, self.size - self.frame.special - len(ids)) for ids in hypotheses]
 
-    def encode(self, strings):
+    def _token_ids(self, strings: list[str]) -> list[list[int]]:
         return self.tokenizer(strings, add_special_tokens=False, verbose=False)["input_ids"]
 
-    def forward(self, pairs):
-        """B pairs (token ids, token types) -> B x labels logits, a float32 tensor."""
+    def _logits(self, pairs: list[tuple[list[int], list[int]]]) -> torch.Tensor:
+        """B pairs (token ids, token types) -> B x labels logits, float32."""
         names = self.tokenizer.model_input_names
         batch = {"input_ids": [ids for ids, _ in pairs]}
         if "token_type_ids" in names:
@@ -106,22 +111,28 @@ class Entailment(Teacher):
         return self.model(**inputs).logits.float()
 
 
-class Frame:
+class PairFrame:
     """How a tokenizer joins two texts: their ids with special tokens before, between and behind.
 
     Learned from the tokenizer's own pairs, so that a text is encoded once for all its hypotheses.
+
+    Parameters
+    ----------
+    before, between, behind : list of int
+        Ids of the special tokens.
+    types : list of int
+        Token types of: before, premise, between, hypothesis, behind.
     """
 
-    def __init__(self, before, between, behind, types):
-        self.before, self.between, self.behind = before, between, behind
-        self.types = types  # of: before, premise, between, hypothesis, behind
+    def __init__(self, before: list[int], between: list[int], behind: list[int], types: list[int]):
+        self.before, self.between, self.behind, self.types = before, between, behind, types
         self.special = len(before) + len(between) + len(behind)
 
     @classmethod
-    def of(cls, tokenizer):
-        """Raises UserError where pairs are not two texts in a frame of special tokens."""
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> "PairFrame | None":
+        """The frame of a tokenizer; None where its pairs are not two texts in a frame of special tokens."""
         probes = ("One town.", "Two long old rivers"), ("Is it? Yes", "A!")
-        found = None
+        frame = types_of_frame = None
         for left, right in probes:
             pair = tokenizer(left, right, return_token_type_ids=True, verbose=False)
             ids, types = pair["input_ids"], pair["token_type_ids"]
@@ -135,15 +146,14 @@ class Frame:
                 for middle in range(start + len(first), len(ids) - len(second) + 1)
                 if ids[start : start + len(first)] == first and ids[middle : middle + len(second)] == second
             ]
-            if not frames or (found and frames[0] != found[0]):
-                raise UserError("the teacher's tokenizer must join two texts with special tokens alone")
-            before, between, behind = frames[0]
+            if not frames or (frame and frames[0] != frame):
+                return None
+            frame = before, between, behind = frames[0]
             edges = np.cumsum([0, len(before), len(first), len(between), len(second), len(behind)])
-            kinds = [types[start] if start < end else 0 for start, end in itertools.pairwise(edges)]
-            found = frames[0], kinds
-        return cls(*found[0], found[1])
+            types_of_frame = [types[start] if start < end else 0 for start, end in itertools.pairwise(edges)]
+        return cls(*frame, types_of_frame)
 
-    def pair(self, premise, hypothesis):
+    def pair(self, premise: list[int], hypothesis: list[int]) -> tuple[list[int], list[int]]:
         """Token ids and token types of a premise and a hypothesis (token ids)."""
         parts = self.before, premise, self.between, hypothesis, self.behind
         ids = [token for part in parts for token in part]
@@ -151,6 +161,6 @@ class Frame:
         return ids, types
 
 
-def hypothesis(template, words):
+def _hypothesis(template: Template, words: str) -> str:
     """The template's sentence about one class."""
     return template.hypothesis.replace("{class}", words)

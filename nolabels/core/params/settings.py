@@ -9,16 +9,16 @@ from nolabels.core.params.values import Float, Name, Precision, Section, Share, 
 
 class Label(Section):
     calibration: Literal["prior_matching", "none"]
-    prior: Literal["uniform", "estimated"] | dict[str, Share]
+    prior: Literal["auto", "uniform", "estimated"] | dict[str, Share]
     weights: Literal["equal", "agreement"]
     refine: Literal["auto", "always", "never"]
     temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
 
     @model_validator(mode="after")
     def _prior_of_calibration(self) -> Self:
-        if self.calibration == "none" and self.prior != "uniform":
+        if self.calibration == "none" and self.prior not in ("auto", "uniform"):
             raise ValueError(
-                f"prior must be uniform with calibration: none, which takes none, found {self.prior}"
+                f"prior must be auto or uniform with calibration: none, which takes none, found {self.prior}"
             )
         return self
 

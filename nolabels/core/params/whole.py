@@ -93,7 +93,8 @@ class Params(Section):
     @model_validator(mode="after")
     def _prior_of_the_classes(self) -> Self:
         prior = self.label.prior
-        if self.task.multi_label and self.label.calibration == "prior_matching" and prior == "uniform":
+        equal = prior in ("auto", "uniform")
+        if self.task.multi_label and self.label.calibration == "prior_matching" and equal:
             raise ValueError(
                 "label.prior: must give every class the share of texts that have it, in (0, 1), for "
                 f"prior_matching with task.multi_label, found {prior}; or set label.calibration to none"

@@ -138,7 +138,20 @@ def _check_sum(name: str, path: str, file: Path, kind: str, promised: str, actua
 
 
 def file_sum(path: Path, kind: str) -> str:
-    """SHA-256 of a file, or the sum under which Git keeps it."""
+    """The sum of a file that the hub promises.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        sha256, or git: the SHA-1 under which Git keeps the file.
+
+    Returns
+    -------
+    str
+        Hex digits.
+    """
     digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode()) if kind == "git" else hashlib.new(kind)
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: digest).hexdigest()

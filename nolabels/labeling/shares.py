@@ -1,0 +1,175 @@
+"""The shares of the classes in the pool, where nobody says them: label.prior: auto.
+
+A teacher's scores alone do not tell them: what a teacher prefers to answer and what there is more of look the same.
+Two different encoders do, in part. Each is asked, calibrated to given shares, with its answers refined by groups and
+without; under shares that are wrong it cuts the large class in two in its own way, and the encoders agree less beyond
+chance (Cohen's kappa). So kappa is measured under equal shares, and with each class in turn as the larger one. Where no
+shares give clearly more than equal ones, the shares are taken as equal; else they are the mean of all that were tried,
+weighted by exp(SHARPNESS x kappa), which errs on the even side. What this brings stands in benchmarks/tasks.md.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from nolabels.core.params import Params
+from nolabels.core.stage import UserError
+from nolabels.labeling.calibration import log_softmax, match_prior
+from nolabels.labeling.fitting import Said
+from nolabels.labeling.groups import DIRECTIONS, fit_gaussians
+
+TEXTS = 1_000  # at most so many are looked at; a pool stands in random order
+LEAST_TEXTS, MOST_CLASSES = 200, 20  # fewer texts say too little, more classes take minutes
+TIMES = (2, 4, 8, 16, 32)  # so much larger than each of the others is the class in question
+# Chosen on the eight tasks of benchmarks/tasks.md: kappa that uneven shares must gain, and how sharply it is weighted.
+LEAST_GAIN, SHARPNESS = 0.08, 40
+SPREAD = (
+    2.0  # of the scores that groups begin with, in log-odds: so far those of calibrated encoders lie apart
+)
+ROUNDS, SETTLED, TOLERANCE = 25, 1e-2, 2e-3  # of expectation maximization: kappa needs labels alone
+
+
+@dataclass(frozen=True)
+class Guess:
+    """The shares of the classes: K of sum 1; why: why they are taken as equal, or None where the pool tells them."""
+
+    shares: np.ndarray
+    why: str | None
+    gain: float | None = None
+
+
+def guess_shares(outputs: dict[str, Said], values: Params) -> Guess:
+    """The shares of the classes in the pool, from the embeddings and scores of its texts, without gold.
+
+    Parameters
+    ----------
+    outputs : dict
+        {name: Said} of N texts in random order, of every teacher.
+    values : Params
+        Of the task.
+
+    Returns
+    -------
+    Guess
+        Equal shares where the pool does not tell others, with the reason.
+    """
+    classes = len(values.task.names)
+    encoders = [some.take(slice(TEXTS)) for some in outputs.values() if some.embeddings is not None]
+    even = np.full(classes, 1 / classes)
+    texts = len(next(iter(outputs.values())).scores)
+    if len(encoders) < 2:
+        return Guess(even, f"two sentence encoders are needed to tell them, found {len(encoders)}")
+    if texts < LEAST_TEXTS:
+        return Guess(even, f"{LEAST_TEXTS} texts are needed to tell them, found {texts}")
+    if classes > MOST_CLASSES:
+        return Guess(even, f"they are looked for with up to {MOST_CLASSES} classes, found {classes}")
+    tried = candidates(classes)
+    views = [view(some) for some in encoders]
+    kappas = np.array([agreement_under(prior, views) for prior in tried])
+    gain = float(kappas.max() - kappas[0])
+    if not np.isfinite(kappas[0]) or not gain > LEAST_GAIN:
+        more = f"{max(gain, 0):.2f}" if np.isfinite(gain) else "not"
+        return Guess(even, f"the encoders agree {more} more under any others, {LEAST_GAIN} is needed", gain)
+    weights = np.exp(SHARPNESS * (kappas - kappas.max()))
+    return Guess(weights @ tried / weights.sum(), None, gain)
+
+
+def candidates(classes: int) -> np.ndarray:
+    """The shares to try, each of sum 1: equal ones, then each class in turn TIMES larger than each of the others."""
+    larger = [np.where(np.arange(classes) == one, times, 1) for one in range(classes) for times in TIMES]
+    tried = np.array([np.ones(classes), *larger], float)
+    return tried / tried.sum(1, keepdims=True)
+
+
+def view(some: Said) -> tuple[np.ndarray, np.ndarray]:
+    """What an encoder knows of N texts: scores (N x K, spread as calibrated ones are), and points (N x directions)."""
+    from sklearn.decomposition import PCA
+
+    scores = np.asarray(some.scores, np.float64).mean(1)
+    scores = scores - scores.mean(1, keepdims=True)
+    embeddings = np.asarray(some.embeddings, np.float64)
+    axes = PCA(min(DIRECTIONS, *embeddings.shape), svd_solver="covariance_eigh")
+    return SPREAD * scores / max(scores.std(), 1e-9), axes.fit_transform(embeddings)
+
+
+def agreement_under(prior: np.ndarray, views: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """Mean kappa of the encoders' answers under shares (K), refined or not; -inf where they cannot be reached.
+
+    An encoder's own two answers are not compared: they agree whatever the shares.
+    """
+    answers = []
+    try:
+        for scores, points in views:
+            start = np.exp(log_softmax(scores + match_prior(scores, prior, tolerance=TOLERANCE)))
+            *_, refined = fit_gaussians(
+                points, start, prior, rounds=ROUNDS, settled=SETTLED, tolerance=TOLERANCE
+            )
+            answers.append((start.argmax(1), refined.argmax(1)))
+    except UserError:
+        return -np.inf
+    pairs = [kappa_of(left, right) for one, two in combinations(answers, 2) for left in one for right in two]
+    return float(np.mean(pairs))
+
+
+def kappa_of(left: np.ndarray, right: np.ndarray) -> float:
+    """Cohen's kappa of N labels each; 0 where there is but one label."""
+    from sklearn.metrics import cohen_kappa_score
+
+    return cohen_kappa_score(left, right) if len(np.union1d(left, right)) > 1 else 0.0
+
+
+def unsure(guess: Guess | None, names: list[str]) -> str | None:
+    """What is not known of the shares, in a sentence; None where nothing was guessed.
+
+    Parameters
+    ----------
+    guess : Guess or None
+        Of the shares.
+    names : list of str
+        Of the K classes.
+
+    Returns
+    -------
+    str or None
+        For a line, the forecast and the page.
+    """
+    if guess is None:
+        return None
+    if guess.why is not None:
+        return (
+            f"the shares of the classes are taken as equal: {guess.why}; where you know them, set label.prior"
+        )
+    order = np.argsort(-guess.shares, kind="stable")[:5]
+    shares = ", ".join(f"{names[one]} {guess.shares[one]:.0%}" for one in order)
+    return (
+        f"the shares of the classes are a guess ({shares}), likelier too even than too uneven; "
+        "where you know them, set label.prior"
+    )
+
+
+def settle(outputs: dict[str, Said], values: Params) -> tuple[Params, Guess | None]:
+    """The parameters with shares that are declared or found in place of `auto`.
+
+    Parameters
+    ----------
+    outputs : dict
+        See guess_shares.
+    values : Params
+        Whose label.prior may be auto.
+
+    Returns
+    -------
+    tuple
+        The same with label.prior as shares or uniform, and the Guess, or None where label.prior is not auto.
+    """
+    label = values.label
+    if label.prior != "auto":
+        return values, None
+    if label.calibration == "none":  # which takes no shares
+        return values.model_copy(update={"label": label.model_copy(update={"prior": "uniform"})}), None
+    guess = guess_shares(outputs, values)
+    prior = "uniform"
+    if guess.why is None:
+        prior = dict(zip(values.task.names, map(float, guess.shares), strict=True))
+    return values.model_copy(update={"label": label.model_copy(update={"prior": prior})}), guess

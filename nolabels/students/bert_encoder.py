@@ -1,0 +1,98 @@
+"""Classifiers on encoders that are built like BERT, with fewer operations."""
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from nolabels.students.onnx_operators import Attention
+
+# What `attention` of a layer calls query, key and value, and the linear layer and the norm behind them.
+# The rest of a layer is intermediate, output.dense and output.LayerNorm in all encoders that are named here.
+BERT = ("self.query", "self.key", "self.value", "output.dense", "output.LayerNorm")
+MPNET = ("attn.q", "attn.k", "attn.v", "attn.o", "LayerNorm")
+NAMES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {"mpnet": MPNET}
+
+
+def _attention_parts(layer: nn.Module, model_type: str) -> list[nn.Module]:
+    """Query, key and value of a layer, and the linear layer and the norm behind attention."""
+    return [layer.attention.get_submodule(name) for name in NAMES[model_type]]
+
+
+def _relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
+    """What MPNet adds to the scores of all its layers: heads x 2n - 1, for keys from n - 1 tokens before
+    the query to n - 1 behind it, n tokens being the longest text. None where scores depend on no distance.
+
+    They are read from the model here, not computed in the graph: distances share buckets by their
+    logarithm, and another rounding of it could move one into the next bucket.
+    """
+    if not hasattr(model.base_model.encoder, "compute_position_bias"):
+        return None
+    longest = torch.empty(1, model.config.max_position_embeddings, 1)
+    (biases,) = model.base_model.encoder.compute_position_bias(longest).detach()
+    return torch.cat([biases[:, 1:, 0].flip(1), biases[:, 0]], 1)
+
+
+class Encoder(nn.Module):
+    """A classifier on an encoder that is built like BERT: the same sums, fewer of them.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Of a type in NAMES.
+    spread : list of torch.Tensor or None
+        For each of its layer norms but the last what `smooth` divided its output by. The sum that goes past the next
+        layer is multiplied by it again.
+    """
+
+    def __init__(self, model: PreTrainedModel, spread: list[torch.Tensor] | None = None):
+        super().__init__()
+        self.model = model
+        self.base = model.base_model
+        self.heads = model.config.num_attention_heads
+        self.spread = nn.ParameterList(spread or [])
+        self.register_buffer("biases", _relative_biases(model))
+
+    def _residual(self, x: torch.Tensor, norm: int) -> torch.Tensor:
+        """x, which comes from a norm (its number), as it was before it was smoothed."""
+        return x * self.spread[norm] if len(self.spread) else x
+
+    def _bias(self, ids: torch.Tensor) -> torch.Tensor | None:
+        """1 x heads x tokens x tokens, or None. ids: batch x tokens."""
+        if self.biases is None:
+            return None
+        position = torch.arange(ids.shape[1])
+        return self.biases[:, position[None] - position[:, None] + self.biases.shape[1] // 2][None]
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Batch x tokens of both -> batch x K logits."""
+        mask, bias = attention_mask.to(torch.int32), self._bias(input_ids)
+        x = self.base.embeddings(input_ids=input_ids)
+        if hasattr(self.base, "embeddings_project"):
+            x = self.base.embeddings_project(x)
+        layers = self.base.encoder.layer
+        for number, layer in enumerate(layers):
+            query, key, value, dense, norm = _attention_parts(layer, self.model.config.model_type)
+            q = x
+            if number == len(layers) - 1:  # nothing but its first token is read
+                q, bias = x[:, :1], None if bias is None else bias[:, :, :1]
+            attended = Attention.apply(query(q), key(x), value(x), mask, bias, self.heads)
+            x = norm(dense(attended) + self._residual(q, 2 * number))
+            fed_forward = layer.output.dense(layer.intermediate(x))
+            x = layer.output.LayerNorm(fed_forward + self._residual(x, 2 * number + 1))
+        if getattr(self.base, "pooler", None) is not None:
+            return self.model.classifier(self.base.pooler(x))
+        return self.model.classifier(x)
+
+
+def norms_and_readers(model: PreTrainedModel) -> list[tuple[nn.Module | None, list[nn.Linear]]]:
+    """Each layer norm but the last, or None where a projection stands in between, and the linear layers that read it."""
+    base = model.base_model
+    layers = base.encoder.layer
+    projected = hasattr(base, "embeddings_project")
+    pairs = []
+    for number, layer in enumerate(layers):
+        before = layers[number - 1].output if number else None if projected else base.embeddings
+        query, key, value, _, norm = _attention_parts(layer, model.config.model_type)
+        pairs.append((before and before.LayerNorm, [query, key, value]))
+        pairs.append((norm, [layer.intermediate.dense]))
+    return pairs
