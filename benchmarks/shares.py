@@ -17,7 +17,7 @@ from benchmarks.tasks import FAMILY_OF_DEFAULT, TEACHERS, WORK, read_zones, said
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import write_json
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.outputs import Said
 from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 

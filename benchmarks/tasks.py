@@ -33,9 +33,10 @@ from nolabels.core.tables import about, read_table, write_json, write_table
 from nolabels.data import packages, readers
 from nolabels.data.texts import draw_key, hash_position, text_id
 from nolabels.labeling import forecast
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.agreement import equal_answers
 from nolabels.labeling.forecast import expected_accuracy
-from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.labeling.outputs import Said
+from nolabels.labeling.panel import fit_panel, untouched_panel
 from nolabels.reporting import statistics
 from nolabels.setup import merging
 from nolabels.teachers import engines, kinds
@@ -368,7 +369,7 @@ def model_of(asset):
 
 
 def ask(values, teacher, texts):
-    """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
+    """What a teacher of values (params.Params) says about N texts, as outputs.Said."""
     from nolabels.teachers.asking import questions
 
     score, device = values.score[teacher], models.pick_device(values.runtime.device)

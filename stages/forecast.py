@@ -12,17 +12,17 @@ from nolabels.core import params
 from nolabels.core.labels import decide, from_column
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import is_in_split, matrix, read_table, write_json
-from nolabels.labeling.fitting import Said, read_pool
+from nolabels.labeling.agreement import equal_answers, template_agreement
 from nolabels.labeling.forecast import (
     TEXTS,
     expected_accuracy,
     interval,
     named_as_another,
-    template_agreement,
     text_agreement,
     warnings,
 )
-from nolabels.labeling.panel import equal_answers, fit_panel
+from nolabels.labeling.outputs import Said, read_pool
+from nolabels.labeling.panel import fit_panel
 from nolabels.labeling.shares import settle, unsure
 
 

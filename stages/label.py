@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from nolabels.core import models, params
-from nolabels.core.labels import certainty, decide, to_column
+from nolabels.core.labels import certainty, class_shares, decide, per_class, to_column
 from nolabels.core.schemas import labeled_schema
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import (
@@ -26,10 +26,9 @@ from nolabels.core.tables import (
     write_predictions,
     write_table,
 )
-from nolabels.labeling.fitting import Said, read_pool, read_teachers
+from nolabels.labeling.outputs import Said, read_pool, read_teachers
 from nolabels.labeling.panel import fit_panel, untouched_panel
 from nolabels.labeling.shares import unsure
-from nolabels.reporting.statistics import class_shares, per_class
 
 PARTS = ("pool", "dev", "test")
 

@@ -5,9 +5,11 @@ import pytest
 import yaml
 
 from nolabels.core import params
-from nolabels.labeling.fitting import Said, fit
+from nolabels.labeling.agreement import equal_answers
+from nolabels.labeling.fitting import fit
 from nolabels.labeling.groups import find_groups
-from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.labeling.outputs import Said
+from nolabels.labeling.panel import fit_panel, untouched_panel
 from tests import tiny
 
 TEXTS, CLASSES, WIDTH = 900, 3, 24

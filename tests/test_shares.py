@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score
 
 from benchmarks import shares as bench
 from benchmarks import tasks
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.outputs import Said
 from nolabels.labeling.panel import fit_panel
 from nolabels.labeling.shares import (
     LEAST_TEXTS,

@@ -11,6 +11,7 @@ consistent way.
 import numpy as np
 
 from nolabels.core.labels import decide
+from nolabels.labeling.agreement import kappa
 from nolabels.labeling.tfidf import fit_predict
 
 TEXTS = 20_000  # at most so many are looked at; a pool stands in random order
@@ -38,31 +39,6 @@ def expected_accuracy(probabilities, task):
 def interval(expected):
     """expected, low and high, each in 0..1."""
     return expected, max(0.0, expected - MARGIN), min(1.0, expected + MARGIN)
-
-
-def kappa(left, right):
-    """Cohen's kappa of two sets of labels (N x K bool), the mean over the classes with several per text.
-
-    1: always the same; 0: as often as by chance, and also where there is but one label.
-    """
-    from sklearn.metrics import cohen_kappa_score
-
-    if (left.sum(1) == 1).all() and (right.sum(1) == 1).all():
-        pairs = [(left.argmax(1), right.argmax(1))]
-    else:
-        pairs = zip(left.T, right.T, strict=True)
-    found = [cohen_kappa_score(*pair) if len(np.unique(np.concatenate(pair))) > 1 else 0.0 for pair in pairs]
-    return float(np.mean(found))
-
-
-def template_agreement(answers):
-    """Mean kappa over the pairs of T templates' labels (T x N x K bool); None for one template."""
-    pairs = [
-        kappa(answers[one], answers[two])
-        for one in range(len(answers))
-        for two in range(one + 1, len(answers))
-    ]
-    return float(np.mean(pairs)) if pairs else None
 
 
 def text_agreement(texts, answers, task):

@@ -11,6 +11,7 @@ import numpy as np
 
 from nolabels.core.labels import decide
 from nolabels.core.stage import UserError
+from nolabels.labeling.agreement import equal_answers
 from nolabels.labeling.calibration import agreement_weights, log_softmax
 from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, to_probabilities, untouched
 from nolabels.labeling.groups import Groups, find_groups
@@ -168,9 +169,3 @@ def refined(voice, said, values):
         return Voice(fit(groups.scores(said.embeddings)[:, None], values), voice.templates, groups)
     except UserError:  # a group without any text
         return None
-
-
-def equal_answers(answers):
-    """Share of equal answers, the mean over the pairs of J times N answers; None for fewer than two."""
-    pairs = [(one == two).mean() for number, one in enumerate(answers) for two in answers[number + 1 :]]
-    return float(np.mean(pairs)) if pairs else None

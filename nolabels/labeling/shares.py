@@ -16,8 +16,8 @@ import numpy as np
 from nolabels.core.params import Params
 from nolabels.core.stage import UserError
 from nolabels.labeling.calibration import log_softmax, match_prior
-from nolabels.labeling.fitting import Said
 from nolabels.labeling.groups import DIRECTIONS, fit_gaussians
+from nolabels.labeling.outputs import Said
 
 TEXTS = 1_000  # at most so many are looked at; a pool stands in random order
 LEAST_TEXTS, MOST_CLASSES = 200, 20  # fewer texts say too little, more classes take minutes

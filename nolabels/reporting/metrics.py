@@ -2,15 +2,13 @@
 
 import numpy as np
 
-from nolabels.core.labels import certainty
+from nolabels.core.labels import certainty, class_shares, per_class
 from nolabels.core.params import Task
 from nolabels.reporting.comparison import Comparison, decision_confidence, decision_correct
 from nolabels.reporting.statistics import (
     calibration_error,
-    class_shares,
     classification_scores,
     mcnemar_p_value,
-    per_class,
 )
 
 CONFIDENT = 0.9  # an answer of this confidence or more counts as covered
