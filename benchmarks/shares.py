@@ -13,11 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks import FAMILY_OF_DEFAULT, TEACHERS, WORK, read_zones, said, whole, wording, write_block
+from benchmarks.tasks import (
+    FAMILY_OF_DEFAULT,
+    TEACHERS,
+    WORK,
+    output_of,
+    read_zones,
+    whole,
+    wording,
+    write_block,
+)
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import write_json
-from nolabels.labeling.outputs import Said
+from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 
@@ -28,14 +37,14 @@ PRIORS = ("auto", "uniform", "estimated", "true")
 
 
 def all_of(name, folder):
-    """Parameters, {teacher: Said} of dev and pool texts together, and their classes (N numbers)."""
+    """Parameters, {teacher: TeacherOutput} of dev and pool texts together, and their classes (N numbers)."""
     values = whole(name)
     zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
     names, outputs = values.task.names, {}
     for teacher in TEACHERS:
-        parts = [said(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
+        parts = [output_of(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
         vectors = None if parts[0].embeddings is None else np.concatenate([one.embeddings for one in parts])
-        outputs[teacher] = Said(np.concatenate([one.scores for one in parts]), vectors)
+        outputs[teacher] = TeacherOutput(np.concatenate([one.scores for one in parts]), vectors)
     gold = np.array([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]])
     return values, outputs, gold
 

@@ -27,7 +27,7 @@ def test_expected_accuracy_is_how_sure_the_answers_are():
     ("expected", "low", "high"), [(0.8, 0.725, 0.875), (0.99, 0.915, 1), (0.05, 0, 0.125)]
 )
 def test_the_interval_is_as_wide_as_it_was_found_to_be(expected, low, high):
-    assert forecast.interval(expected) == pytest.approx((expected, low, high))
+    assert forecast.accuracy_interval(expected) == pytest.approx((expected, low, high))
 
 
 def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
@@ -102,8 +102,8 @@ def test_warnings(given, said):
 
 
 def test_words_that_are_another_class_s_name():
-    assert forecast.named_as_another(task(words=("positive", "Negative"))) == [
+    assert forecast.swapped_verbalizers(task(words=("positive", "Negative"))) == [
         ("negative", "positive"),
         ("positive", "Negative"),
     ]
-    assert forecast.named_as_another(task(words=("bad", "positive"))) == []
+    assert forecast.swapped_verbalizers(task(words=("bad", "positive"))) == []

@@ -31,26 +31,17 @@ def match_prior(
 
     Parameters
     ----------
-    scores : np.ndarray
-        N x K.
-    prior : np.ndarray
-        K shares of the classes, sum 1.
+    scores, prior : np.ndarray
+        N x K; K shares of the classes, sum 1.
     start : np.ndarray, optional
         K log-weights to begin with; 0 without it.
-    tolerance : float
-        Largest distance of a mean probability from its prior at which the iteration ends.
-    rounds : int
-        Most rounds of the iteration.
+    tolerance, rounds : float, int
+        The iteration ends where no mean probability is further from its prior, or after so many rounds.
 
     Returns
     -------
     np.ndarray
-        K log-weights, mean 0, to be added to the scores.
-
-    Raises
-    ------
-    UserError
-        Where no weights reach the prior, since a class never scores.
+        K log-weights, mean 0, to be added to the scores. UserError where none reach the prior (a class never scores).
     """
     prior = np.asarray(prior, np.float64)
     scores = np.asarray(scores, np.float64)
@@ -73,7 +64,20 @@ def match_prior(
 
 @dataclass(frozen=True)
 class Mixture:
-    """temperature: the divisor of the scores, above 0; shares: K, of the classes, sum 1."""
+    """Scores as a mixture of normal distributions, one for each class.
+
+    The scores of the texts of one class follow a normal distribution, with one width for all classes, and the class's
+    own score is raised by one amount for all: with s centred over the classes, s_i given class k has the mean
+    a + c e_k and the variance v in each direction. The probability of a class is then a softmax of s / T + bias with
+    T = v / c.
+
+    Attributes
+    ----------
+    temperature : float
+        T, the divisor of the scores, above 0.
+    shares : np.ndarray
+        K shares of the classes, sum 1.
+    """
 
     temperature: float
     shares: np.ndarray
@@ -84,23 +88,16 @@ def fit_mixture(
 ) -> Mixture | None:
     """The temperature of scores and the shares of the classes, from the clusters that the scores form.
 
-    The scores of the texts of one class follow a normal distribution, with one width for all classes, and the class's
-    own score is raised by one amount for all: with s centred over the classes, s_i given class k has the mean
-    a + c e_k and the variance v in each direction. The probability of a class is then a softmax of s / T + bias with
-    T = v / c. Expectation maximization estimates a, c, v and, unless a prior is given, the shares. This is the
+    Expectation maximization estimates a, c, v of a Mixture and, unless a prior is given, the shares. This is the
     prototypical calibration of Han et al. 2023 ("Prototypical Calibration for Few-shot Learning of Language Models")
     with as many Gaussians as classes, tied so that no labels are needed to match clusters with classes.
 
     Parameters
     ----------
-    scores : np.ndarray
-        N x K.
-    prior : np.ndarray, optional
-        K shares that hold for the texts; estimated without it.
-    tolerance : float
-        Relative change of the temperature at which the iteration ends.
-    rounds : int
-        Most rounds of the iteration.
+    scores, prior : np.ndarray
+        N x K; K shares that hold for the texts, or None to estimate them.
+    tolerance, rounds : float, int
+        The iteration ends at this relative change of the temperature, or after so many rounds.
 
     Returns
     -------

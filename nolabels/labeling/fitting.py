@@ -123,9 +123,7 @@ def fit(scores: np.ndarray, values: Params) -> Fit:
         fitted = replace(fitted, weights=agreement_weights(scores, prior))
     raw = _template_mean(scores, fitted.weights)
     if task.multi_label:
-        each = [
-            _fit_class(column, share, label) for column, share in zip(raw.T, fitted.prior, strict=True)
-        ]
+        each = [_fit_class(column, share, label) for column, share in zip(raw.T, fitted.prior, strict=True)]
         temperature, bias = np.array(each).T
     else:
         temperature, bias, prior, grouped = _fit_classes(raw, fitted.prior, label)
