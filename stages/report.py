@@ -3,7 +3,8 @@
 Reads what the other stages wrote, and metrics/speed.json if it exists. That file is no dep: timings differ from run to
 run. The page leads with the figures of the test, and gives those of dev, by which people choose settings, in one line.
 
-usage: python -m stages.report data/teacher_train.parquet data/review.csv data/student_test.parquet data/onnx_test.parquet \\
+usage: python -m stages.report data/pool.parquet data/dev.parquet data/test.parquet data/teacher_train.parquet \\
+           data/review.csv data/student_test.parquet data/onnx_test.parquet \\
            data/mistakes_dev.parquet data/mistakes_test.parquet metrics/dev.json metrics/test.json \\
            metrics/label.json metrics/export.json metrics/forecast.json plots/training.csv plots/dev plots/test \\
            reports models/student-onnx/README.md
@@ -16,9 +17,13 @@ from pathlib import Path
 from nolabels.core import params, speed
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import about, read_table
+from nolabels.reporting.changes import changes_since
 from nolabels.reporting.page import Run, leading_split, render_pages, split_of_mistakes
 
 ARGUMENTS = {
+    "pool_texts": "the texts of the pool",
+    "dev_texts": "those of dev",
+    "test_texts": "those of test",
     "train": "the texts to learn from",
     "review": "csv of pool texts where a person's answer helps most",
     "student": "the student's answers, which say what versions trained it",
@@ -51,6 +56,14 @@ def read_numbers(path):
     return [{name: float(cell) if cell else None for name, cell in row.items()} for row in read_labels(path)]
 
 
+def changes_of(revision, args):
+    """What changed since a revision (see `changes_since`); None without one."""
+    if revision is None:
+        return None
+    tables = {"pool": args.pool_texts, "dev": args.dev_texts, "test": args.test_texts}
+    return changes_since(revision, tables, {"dev": args.dev, "test": args.test})
+
+
 def read_run(args):
     """The files of `args` as a Run."""
     metrics = {
@@ -72,6 +85,7 @@ def read_run(args):
         student=about(args.student)["model"],
         onnx=about(args.onnx)["model"],
         timings={stage: speed.measured(stage) for stage in timed},
+        changes=changes_of(values.report.compare_to, args),
     )
 
 

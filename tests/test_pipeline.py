@@ -152,8 +152,14 @@ def test_a_missing_import_would_be_noticed():
         ("data/test_labels.csv", {"evaluate", "sample"}),
         ("data/dev_labels.csv", {"evaluate", "sample"}),
         ("data/corrections.csv", {"select"}),
-        ("data/dev.parquet", {"score", "select", "assist", "train", "export", "baseline", "evaluate"}),
-        ("data/test.parquet", {"score", "select", "assist", "train", "export", "baseline", "evaluate"}),
+        (
+            "data/dev.parquet",
+            {"score", "select", "assist", "train", "export", "baseline", "evaluate", "report"},
+        ),
+        (
+            "data/test.parquet",
+            {"score", "select", "assist", "train", "export", "baseline", "evaluate", "report"},
+        ),
     ],
 )
 def test_who_reads(path, readers):

@@ -143,7 +143,15 @@ def write(values, gold=True, names=("negative", "positive")):
 
 
 def make():
-    data = ["teacher_train.parquet", "review.csv", "student_test.parquet", "onnx_test.parquet"]
+    data = [
+        "pool.parquet",
+        "dev.parquet",
+        "test.parquet",
+        "teacher_train.parquet",
+        "review.csv",
+        "student_test.parquet",
+        "onnx_test.parquet",
+    ]
     data += ["mistakes_dev.parquet", "mistakes_test.parquet"]
     figures = [f"metrics/{name}.json" for name in ("dev", "test", "label", "export", "forecast")]
     plots = ["plots/training.csv", "plots/dev", "plots/test"]

@@ -12,8 +12,9 @@ import yaml
 from nolabels.core.git import git
 from nolabels.core.stage import UserError
 
-PARTS = ("pool", "dev", "test")
-MEASURED = ("dev", "test")  # evaluate's metrics, which lie in Git
+# tables of texts, whose revisions lie in DVC's cache, and evaluate's metrics, whose revisions lie in Git
+TEXTS = {part: Path(f"data/{part}.parquet") for part in ("pool", "dev", "test")}
+METRICS = {part: Path(f"metrics/{part}.json") for part in ("dev", "test")}
 
 
 def read_at(revision: str, path: str) -> str | None:
@@ -52,8 +53,15 @@ def cached_ids(revision: str, path: str) -> set[str] | None:
     return set(pq.read_table(file, columns=["id"])["id"].to_pylist()) if file.exists() else None
 
 
-def text_changes(revision: str) -> list[dict]:
+def text_changes(revision: str, tables: dict[str, Path]) -> list[dict]:
     """How many texts each part has now, and how many of them are new or gone since the revision.
+
+    Parameters
+    ----------
+    revision : str
+        Commit, branch or tag.
+    tables : dict of str to Path
+        The table of texts of each part, from the root of the project on.
 
     Returns
     -------
@@ -62,9 +70,9 @@ def text_changes(revision: str) -> list[dict]:
         revision is not in DVC's local cache.
     """
     rows = []
-    for part in PARTS:
-        path = f"data/{part}.parquet"
-        now, before = set(pq.read_table(path, columns=["id"])["id"].to_pylist()), cached_ids(revision, path)
+    for part, path in tables.items():
+        now = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+        before = cached_ids(revision, path.as_posix())
         counts = (None, None, None) if before is None else (len(before), len(now - before), len(before - now))
         rows.append(
             {"part": part, "now": len(now), **dict(zip(("before", "new", "gone"), counts, strict=True))}
@@ -85,8 +93,15 @@ def figures_of(metrics: dict) -> dict[tuple[str, str], float]:
     return figures
 
 
-def figure_changes(revision: str) -> list[dict]:
+def figure_changes(revision: str, files: dict[str, Path]) -> list[dict]:
     """Figures of dev and test now and at the revision.
+
+    Parameters
+    ----------
+    revision : str
+        Commit, branch or tag.
+    files : dict of str to Path
+        The metrics of each part, from the root of the project on.
 
     Returns
     -------
@@ -94,8 +109,7 @@ def figure_changes(revision: str) -> list[dict]:
         `part`, `model`, `figure`, and `before` and `now` in 0..1; None where one of the two has no such figure.
     """
     rows = []
-    for part in MEASURED:
-        path = Path("metrics", f"{part}.json")
+    for part, path in files.items():
         now = figures_of(json.loads(path.read_text(encoding="utf-8")))
         before = figures_of(json.loads(read_at(revision, path.as_posix()) or "{}"))
         rows += [
@@ -111,7 +125,7 @@ def figure_changes(revision: str) -> list[dict]:
     return rows
 
 
-def shown(value: float | int | None, signed: bool = False) -> str:
+def cell(value: float | int | None, signed: bool = False) -> str:
     """A count or a share as a cell of a table; empty for None."""
     if value is None:
         return ""
@@ -120,29 +134,59 @@ def shown(value: float | int | None, signed: bool = False) -> str:
     return f"{value:+.4f}" if signed else f"{value:.4f}"
 
 
+def changes_since(revision: str, tables: dict[str, Path] = TEXTS, files: dict[str, Path] = METRICS) -> dict:
+    """What changed since a revision, as cells of two tables.
+
+    Parameters
+    ----------
+    revision : str
+        Commit, branch or tag.
+    tables, files : dict of str to Path
+        The texts and the metrics of each part.
+
+    Returns
+    -------
+    dict
+        `revision`, and `commit`, its first 7 digits; `texts`, rows of part, then, now, new, gone; `complete`, whether
+        DVC's local cache holds all texts of the revision; `figures`, rows of part, model, figure, then, now, change.
+
+    Raises
+    ------
+    UserError
+        Where Git knows no such revision.
+    """
+    commit, texts = check_revision(revision), text_changes(revision, tables)
+    figures = []
+    for row in figure_changes(revision, files):
+        moved = None if None in (row["before"], row["now"]) else row["now"] - row["before"]
+        numbers = cell(row["before"]), cell(row["now"]), cell(moved, signed=True)
+        figures.append([row["part"], row["model"], row["figure"], *numbers])
+    return {
+        "revision": revision,
+        "commit": commit,
+        "texts": [
+            [row["part"], *(cell(row[key]) for key in ("before", "now", "new", "gone"))] for row in texts
+        ],
+        "complete": all(row["before"] is not None for row in texts),
+        "figures": figures,
+    }
+
+
 def markdown(revision: str) -> str:
     """Both tables in Markdown. Raises UserError where Git knows no such revision."""
-    commit = check_revision(revision)
-    lines = [
-        f"### Texts since {revision} ({commit})",
-        "",
-        "| texts | then | now | new | gone |",
-        "|---|---|---|---|---|",
-    ]
-    texts = text_changes(revision)
-    lines += [
-        f"| {row['part']} | {' | '.join(shown(row[key]) for key in ('before', 'now', 'new', 'gone'))} |"
-        for row in texts
-    ]
-    if any(row["before"] is None for row in texts):
+    changes = changes_since(revision)
+    lines = [f"### Texts since {revision} ({changes['commit']})", ""]
+    lines += _table(("texts", "then", "now", "new", "gone"), changes["texts"])
+    if not changes["complete"]:
         lines += [
             "",
             f"Empty cells: DVC's local cache does not hold the texts of {revision}; `dvc fetch -A` brings them.",
         ]
-    lines += ["", f"### Answers since {revision}", "", "| part | model | figure | then | now | change |"]
-    lines += ["|---|---|---|---|---|---|"]
-    for row in figure_changes(revision):
-        moved = None if None in (row["before"], row["now"]) else row["now"] - row["before"]
-        cells = (shown(row["before"]), shown(row["now"]), shown(moved, signed=True))
-        lines.append(f"| {row['part']} | {row['model']} | {row['figure']} | {' | '.join(cells)} |")
+    lines += ["", f"### Answers since {revision}", ""]
+    lines += _table(("part", "model", "figure", "then", "now", "change"), changes["figures"])
     return "\n".join(lines) + "\n"
+
+
+def _table(titles: tuple[str, ...], rows: list[list[str]]) -> list[str]:
+    """Lines of a table in Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (titles, ["---"] * len(titles), *rows)]

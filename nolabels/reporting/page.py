@@ -48,6 +48,8 @@ class Run:
         What the tables of answers say of the models: `versions` and the student's `precision`.
     timings : dict of str to dict
         Entries of metrics/speed.json by stage; None where nothing was measured.
+    changes : dict or None
+        What `changes_since` says of the revision to compare with; None where there is none.
     """
 
     values: Params
@@ -60,6 +62,7 @@ class Run:
     student: dict
     onnx: dict
     timings: dict[str, dict | None]
+    changes: dict | None
 
 
 def leading_split(metrics: dict[str, dict]) -> str:
@@ -113,6 +116,7 @@ def _results(run: Run) -> dict:
         "shares": share_rows(label["shares"]),
         "confusion": confusions if metrics["n"] else [],
         "speeds": speed_sentences(run.timings, run.values.score),
+        "changes": run.changes,
     }
 
 

@@ -58,6 +58,7 @@ class Export(Section):
 class Report(Section):
     show_texts: bool
     note: Text | None
+    compare_to: Text | None = None
     license: matching(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
     language: (
         Annotated[
