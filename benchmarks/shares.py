@@ -24,7 +24,7 @@ from benchmarks.tasks import (
     write_block,
 )
 from nolabels.core.labels import decide, one_hot
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
 from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
@@ -81,7 +81,13 @@ def figures(values, outputs, gold):
         if how == "uniform" and not row["found"]:
             row[how] = row["auto"]  # it is the same
             continue
-        panel = fit_panel(outputs, with_prior(values, prior))
+        try:
+            panel = fit_panel(outputs, with_prior(values, prior))
+        except UserError:
+            if how != "estimated":
+                raise
+            row[how] = None  # the mixture found a class so small that no calibration reaches it
+            continue
         answers = decide(panel.probabilities(outputs, task), task)
         row[how] = statistics.classification_scores(one_hot(gold, classes), answers, task)["macro_f1"]
         if how == "auto":
@@ -116,7 +122,8 @@ def measure(folder, draws):
 
 
 def mean_of(rows, figure):
-    return float(np.mean([figure(row) for row in rows])) if rows else None
+    known = [figure(row) for row in rows if figure(row) is not None]
+    return float(np.mean(known)) if known else np.nan
 
 
 def in_column(row, share):

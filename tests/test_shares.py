@@ -80,7 +80,8 @@ def test_what_the_encoders_share_must_be_in_their_embeddings_or_scores(draw):
     [
         (1, LEAST_TEXTS, 3, "two sentence encoders are needed to tell them, found 1"),
         (2, LEAST_TEXTS - 1, 3, f"{LEAST_TEXTS} texts are needed to tell them, found {LEAST_TEXTS - 1}"),
-        (2, LEAST_TEXTS, 21, "they are looked for with up to 20 classes, found 21"),
+        (2, LEAST_TEXTS, 21, "they are looked for with 3 to 20 classes, found 21"),
+        (2, LEAST_TEXTS, 2, "they are looked for with 3 to 20 classes, found 2"),
     ],
 )
 def test_why_nothing_is_looked_for(draw, encoders, texts, classes, why):

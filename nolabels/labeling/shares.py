@@ -4,7 +4,7 @@ The scores of one teacher do not tell the shares: a preference of the teacher an
 different encoders tell them in part. Each is calibrated to candidate shares, with its answers refined by clusters and
 without. Under wrong shares an encoder cuts the large class in two in its own way, and the encoders agree less beyond
 chance (Cohen's kappa). So kappa is measured under equal shares, and with each class in turn as the larger one. Where no
-candidate gives clearly more than equal shares, the shares are taken as equal. Else they are the mean of all candidates,
+candidate gives clearly more than equal shares, or all give little, the shares are taken as equal. Else they are the mean of all candidates,
 weighted by exp(SHARPNESS x kappa), which errs on the even side. benchmarks/tasks.md holds the gain.
 """
 
@@ -22,10 +22,12 @@ from nolabels.labeling.groups import DIRECTIONS, fit_gaussians
 from nolabels.labeling.outputs import TeacherOutput
 
 TEXTS = 1_000  # most texts that are used; the pool is in random order
-LEAST_TEXTS, MOST_CLASSES = 200, 20  # fewer texts say too little, more classes take minutes
+# fewer texts say too little; with two classes the encoders share their mistakes; more classes take minutes
+LEAST_TEXTS, LEAST_CLASSES, MOST_CLASSES = 200, 3, 20
 TIMES = (2, 4, 8, 16, 32)  # so much larger than each of the others is the class in question
 # Chosen on the eight tasks of benchmarks/tasks.md: kappa that uneven shares must gain, and how sharply it is weighted.
 LEAST_GAIN, SHARPNESS = 0.08, 40
+LEAST_KAPPA = 0.4  # where "moderate" agreement begins (Landis and Koch 1977): less has too little to tell
 # standard deviation, in log-odds, of the scores that clusters begin with: that of calibrated encoders
 SPREAD = 2.0
 ROUNDS, SETTLED, TOLERANCE = 25, 1e-2, 2e-3  # of expectation maximization: kappa needs labels alone
@@ -73,8 +75,10 @@ def guess_shares(outputs: Mapping[str, TeacherOutput], values: Params) -> Guess:
         return Guess(even, f"two sentence encoders are needed to tell them, found {len(encoders)}")
     if texts < LEAST_TEXTS:
         return Guess(even, f"{LEAST_TEXTS} texts are needed to tell them, found {texts}")
-    if classes > MOST_CLASSES:
-        return Guess(even, f"they are looked for with up to {MOST_CLASSES} classes, found {classes}")
+    if not LEAST_CLASSES <= classes <= MOST_CLASSES:
+        return Guess(
+            even, f"they are looked for with {LEAST_CLASSES} to {MOST_CLASSES} classes, found {classes}"
+        )
     tried = candidates(classes)
     views = [_scores_and_points(one) for one in encoders]
     kappas = np.array([agreement_under(prior, views) for prior in tried])
@@ -82,6 +86,9 @@ def guess_shares(outputs: Mapping[str, TeacherOutput], values: Params) -> Guess:
     if not np.isfinite(kappas[0]) or not gain > LEAST_GAIN:
         more = f"{max(gain, 0):.2f}" if np.isfinite(gain) else "not"
         return Guess(even, f"the encoders agree {more} more under any others, {LEAST_GAIN} is needed", gain)
+    if kappas.max() < LEAST_KAPPA:
+        best = f"{kappas.max():.2f}"
+        return Guess(even, f"the encoders agree too little (kappa {best}, {LEAST_KAPPA} is needed)", gain)
     weights = np.exp(SHARPNESS * (kappas - kappas.max()))
     return Guess(weights @ tried / weights.sum(), None, gain)
 
