@@ -5,6 +5,7 @@ True. With several (task.multi_label) it has any number; a row without True is a
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -52,14 +53,22 @@ def one_hot(indices: np.ndarray, classes: int) -> np.ndarray:
     return np.arange(classes) == np.asarray(indices).reshape(-1, 1)
 
 
-def certainty(probabilities: np.ndarray, task: Task) -> np.ndarray:
+class Decides(Protocol):
+    """What answers with one label or with several: a Task, and the Model that is shipped."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each class is a decision of its own."""
+
+
+def certainty(probabilities: np.ndarray, task: Decides) -> np.ndarray:
     """The confidence of each answer: the probability of its label.
 
     Parameters
     ----------
     probabilities : np.ndarray
         N x K numbers in 0..1.
-    task : Task
+    task : Decides
         With multi_label the confidence is that of the least certain of the K decisions, yes or no.
 
     Returns

@@ -99,6 +99,7 @@ def draw(
         Where a zone holds too little.
     """
     order = draw_order(ids, sample.seed)
+    assert sample.zones is not None  # only the draw of the notebook has none: Sample sees to it
     zone = zones_of(ids, sample.zones)
     if from_test is not None:
         zone[from_test] = ZONES.index("test")

@@ -1,5 +1,7 @@
 """The figures of metrics/dev.json and metrics/test.json: with gold, and what can be measured without it."""
 
+from typing import Any
+
 import numpy as np
 
 from nolabels.core.labels import certainty, class_shares, per_class
@@ -30,7 +32,7 @@ def comparison_metrics(comparison: Comparison, models: dict[str, dict]) -> dict:
         where a text has gold; `agreement` and `unseen` only where there are texts; `n` (texts with gold), `texts`
         and `size` always.
     """
-    metrics = {}
+    metrics: dict[str, Any] = {}
     if comparison.has_gold.any():
         metrics |= _metrics_with_gold(comparison)
     metrics["n"] = int(comparison.has_gold.sum())
@@ -57,7 +59,9 @@ def _metrics_with_gold(comparison: Comparison) -> dict:
     task, known = comparison.task, comparison.has_gold
     gold = comparison.gold[known]
     answers = {model: chosen[known] for model, chosen in comparison.answers.items()}
-    metrics = {model: classification_scores(gold, chosen, task) for model, chosen in answers.items()}
+    metrics: dict[str, Any] = {
+        model: classification_scores(gold, chosen, task) for model, chosen in answers.items()
+    }
     for model, probabilities in comparison.probabilities.items():
         confidence = decision_confidence(probabilities[known], task).ravel()
         correct = decision_correct(gold, answers[model], task).ravel()
