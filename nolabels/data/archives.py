@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from nolabels.core.stage import UserError
 
@@ -136,14 +136,16 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
         start = file.read(max(map(len, COMPRESSED)))
         opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
         file.seek(0)
-        with tarfile.open(fileobj=Bounded(opener(file) if opener else file), mode="r:") as archive:
+        with tarfile.open(
+            fileobj=cast(IO[bytes], Bounded(opener(file) if opener else file)), mode="r:"
+        ) as archive:
             size = 0
             for member in archive:
                 if member.isfile():
                     size += member.size  # a sparse file is larger than what stands in the archive
                     if size > UNPACKED:
                         raise TooLarge
-                    yield member.name, partial(archive.extractfile, member)
+                    yield member.name, cast(Callable[[], IO[bytes]], partial(archive.extractfile, member))
 
 
 class TooLarge(Exception):

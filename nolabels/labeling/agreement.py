@@ -39,7 +39,7 @@ def kappa(left: np.ndarray, right: np.ndarray) -> float:
     if (left.sum(1) == 1).all() and (right.sum(1) == 1).all():
         pairs = [(left.argmax(1), right.argmax(1))]
     else:
-        pairs = zip(left.T, right.T, strict=True)
+        pairs = list(zip(left.T, right.T, strict=True))
     return float(np.mean([cohen_kappa(*pair) for pair in pairs]))
 
 

@@ -135,9 +135,7 @@ def fit_mixture(
     return Mixture(float(temperature), shares)
 
 
-def _centre_and_rise(
-    scores: np.ndarray, posterior: np.ndarray, raised: float
-) -> tuple[np.ndarray, np.floating]:
+def _centre_and_rise(scores: np.ndarray, posterior: np.ndarray, raised: float) -> tuple[np.ndarray, float]:
     """a (K) and c of fit_mixture, given N x K posteriors and the last c; each depends on the other."""
     count, classes = scores.shape
     for _ in range(3):

@@ -1,6 +1,7 @@
 """What metrics/forecast.json holds: the expected accuracy, and the signals whether to trust it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ def forecast_metrics(
     task = values.task
     values, guess = resolve_prior(outputs, values)  # of all teachers: one alone cannot tell the shares
     agreed = _encoder_agreement(outputs, values)
-    metrics = {"source": "confidence" if agreed is None else "agreement"}
+    metrics: dict[str, Any] = {"source": "confidence" if agreed is None else "agreement"}
     for model, probabilities in test_probabilities.items():
         confidence = expected_accuracy(probabilities, task)
         bounds = accuracy_interval(confidence if agreed is None else agreed)

@@ -48,6 +48,7 @@ class CalibratedTeacher:
             return self.calibrated.scores(output.scores)
         if not len(output.scores):  # a table of no texts has no embeddings
             return np.zeros((0, output.scores.shape[2]))
+        assert output.embeddings is not None  # groups were found in them
         return self.calibrated.scores(self.groups.scores(output.embeddings)[:, None])
 
 
@@ -197,21 +198,24 @@ def _refine(
     encoders = [name for name in teachers if outputs[name].embeddings is not None]
     if how == "never" or values.task.multi_label or not encoders or (how == "auto" and len(encoders) < 2):
         return teachers, None
-    refined = {name: _refine_encoder(teachers[name], outputs[name], values) for name in encoders}
-    if None in refined.values():
+    attempts = {name: _refine_encoder(teachers[name], outputs[name], values) for name in encoders}
+    refined = {name: teacher for name, teacher in attempts.items() if teacher is not None}
+    if len(refined) < len(attempts):
         return teachers, None
     before, after = (
         equal_share([stage[name].scores(outputs[name]).argmax(1) for name in encoders])
         for stage in (teachers, refined)
     )
-    better = how == "always" or after > before + LEAST_GAIN
-    return (teachers | refined if better else teachers), (None if before is None else (before, after))
+    known = None if before is None or after is None else (before, after)  # of one encoder there is none
+    better = how == "always" or (known is not None and known[1] > known[0] + LEAST_GAIN)
+    return (teachers | refined if better else teachers), known
 
 
 def _refine_encoder(
     teacher: CalibratedTeacher, output: TeacherOutput, values: Params
 ) -> CalibratedTeacher | None:
     """An encoder with its answers refined by clusters, or None where its embeddings form none."""
+    assert output.embeddings is not None
     start = np.exp(log_softmax(teacher.scores(output)))
     try:
         groups = fit_groups(output.embeddings, start, teacher.calibrated.prior)

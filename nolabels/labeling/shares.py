@@ -182,7 +182,7 @@ def resolve_prior(outputs: Mapping[str, TeacherOutput], values: Params) -> tuple
     if label.calibration == "none":  # which takes no shares
         return values.model_copy(update={"label": label.model_copy(update={"prior": "uniform"})}), None
     guess = guess_shares(outputs, values)
-    prior = "uniform"
+    prior: str | dict[str, float] = "uniform"
     if guess.why is None:
         prior = dict(zip(values.task.names, map(float, guess.shares), strict=True))
     return values.model_copy(update={"label": label.model_copy(update={"prior": prior})}), guess

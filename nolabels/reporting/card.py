@@ -39,8 +39,8 @@ def front_matter(
 
     base_hub, dataset = (getattr(asset, "hub", None) for asset in (base, fetch and fetch.dataset))
     data = ModelCardData(
-        license=report and report.license,
-        language=report and report.language,
+        license=None if report is None else report.license,
+        language=None if report is None else report.language,
         library_name=library,
         pipeline_tag="text-classification",
         tags=["text-classification", *(["onnx"] if library == "onnxruntime" else [])],

@@ -1,6 +1,6 @@
 """Classifiers on encoders that are built like BERT, with fewer operations."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -95,10 +95,10 @@ def norms_and_readers(model: PreTrainedModel) -> list[tuple[nn.Module | None, li
     base: Any = model.base_model
     layers = base.encoder.layer
     projected = hasattr(base, "embeddings_project")
-    pairs = []
+    pairs: list[tuple[nn.Module | None, list[nn.Linear]]] = []
     for number, layer in enumerate(layers):
         before = layers[number - 1].output if number else None if projected else base.embeddings
         query, key, value, _, norm = _attention_parts(layer, model.config.model_type)
-        pairs.append((before and before.LayerNorm, [query, key, value]))
+        pairs.append((before and before.LayerNorm, cast(list[nn.Linear], [query, key, value])))
         pairs.append((norm, [layer.intermediate.dense]))
     return pairs

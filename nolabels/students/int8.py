@@ -111,7 +111,7 @@ def layers_used_once(model: PreTrainedModel, ids: torch.Tensor) -> set[nn.Linear
         model(input_ids=ids)
     for handle in handles:
         handle.remove()
-    return {module for module, count in calls.items() if count == 1}
+    return {module for module, count in calls.items() if count == 1 and isinstance(module, nn.Linear)}
 
 
 def calibration_ids(model: PreTrainedModel, around: list[int]) -> torch.Tensor:

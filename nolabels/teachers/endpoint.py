@@ -118,10 +118,12 @@ class Endpoint(Teacher):
         """Log-likelihoods of class words, token by token; question: text, Q pairs."""
         text, asked = question
         wanted: dict[Context, list[int]] = {}
-        paths = []  # a path: the words' tokens, each with the context that it follows
+        paths: list[
+            list[tuple[Context, int]]
+        ] = []  # a path: the words' tokens, each with the context that it follows
         for template, word in asked:
             before, start, _ = split_template(template, word)
-            tokens = self.endings[template, word]
+            tokens = cast(tuple[int, ...], self.endings[template, word])  # ids, where a server does not echo
             path = [((before + text + start, *tokens[:step]), token) for step, token in enumerate(tokens)]
             for context, token in path:
                 wanted.setdefault(context, []).append(token)

@@ -5,7 +5,7 @@ what a kind needs is imported with its module.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nolabels.core.params import Score, Served
 from nolabels.teachers.teacher import Reading, Teacher
@@ -54,8 +54,7 @@ def load_teacher(
     if score.kind == "endpoint":
         from nolabels.teachers.endpoint import Endpoint
 
-        assert served is not None  # Params sees to it
-        return Endpoint(folder, served=served, **common)
+        return Endpoint(folder, served=cast(Any, served), **common)  # Params sees to it that it is there
     common |= {"device": device, "precision": precision}
     if score.kind == "entailment":
         from nolabels.teachers.entailment import Entailment

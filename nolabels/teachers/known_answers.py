@@ -86,9 +86,9 @@ class KnownAnswers:
 
     def take(self, rows: np.ndarray) -> "KnownAnswers":
         """The answers to some of the texts (M indices); a text may come several times."""
-        arrays = (self.scores, self.against, self.tokens, self.cut, self.there)
         embeddings = None if self.embeddings is None else self.embeddings[rows]
-        return KnownAnswers(*(array[rows] for array in arrays), embeddings)
+        answers = self.scores[rows], self.against[rows], self.tokens[rows], self.cut[rows]
+        return KnownAnswers(*answers, self.there[rows], embeddings)
 
     def missing(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """What to ask: (texts, templates, classes), index arrays; texts in their order.

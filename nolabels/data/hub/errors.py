@@ -103,7 +103,7 @@ def explain(error: BaseException, asset: Asset, kind: str) -> tuple[bool, str | 
     if isinstance(error, errors.RepositoryNotFoundError):
         return False, f"hub must name a {kind} of {address()}, found none called {asset.hub} {access}"
     if isinstance(error, errors.EntryNotFoundError) and status == 404:
-        path = urlsplit(str(response.url)).path.split("/resolve/")[-1].split("/", 1)[-1]
+        path = urlsplit(str(getattr(response, "url", ""))).path.split("/resolve/")[-1].split("/", 1)[-1]
         return False, f"{asset.hub} must have {path} at the revision, found none"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return False, f"{address()} must be asked, found HF_HUB_OFFLINE set"
