@@ -28,7 +28,8 @@ from nolabels.core import models, params
 from nolabels.core.labels import decide, from_column, one_hot
 from nolabels.core.stage import UserError, arguments, progress, run, say
 from nolabels.core.tables import read_table, write_json
-from nolabels.labeling.fitting import fit, read_scores
+from nolabels.labeling.fitting import fit
+from nolabels.labeling.outputs import read_scores
 from nolabels.labeling.tfidf import fit_predict
 from nolabels.reporting import statistics
 from nolabels.reporting.statistics import calibration_error

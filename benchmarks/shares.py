@@ -13,11 +13,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks import FAMILY_OF_DEFAULT, TEACHERS, WORK, read_zones, said, whole, wording, write_block
+from benchmarks.tasks import (
+    FAMILY_OF_DEFAULT,
+    TEACHERS,
+    WORK,
+    output_of,
+    read_zones,
+    whole,
+    wording,
+    write_block,
+)
 from nolabels.core.labels import decide, one_hot
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 
@@ -28,14 +37,14 @@ PRIORS = ("auto", "uniform", "estimated", "true")
 
 
 def all_of(name, folder):
-    """Parameters, {teacher: Said} of dev and pool texts together, and their classes (N numbers)."""
+    """Parameters, {teacher: TeacherOutput} of dev and pool texts together, and their classes (N numbers)."""
     values = whole(name)
     zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
     names, outputs = values.task.names, {}
     for teacher in TEACHERS:
-        parts = [said(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
+        parts = [output_of(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
         vectors = None if parts[0].embeddings is None else np.concatenate([one.embeddings for one in parts])
-        outputs[teacher] = Said(np.concatenate([one.scores for one in parts]), vectors)
+        outputs[teacher] = TeacherOutput(np.concatenate([one.scores for one in parts]), vectors)
     gold = np.array([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]])
     return values, outputs, gold
 
@@ -72,7 +81,13 @@ def figures(values, outputs, gold):
         if how == "uniform" and not row["found"]:
             row[how] = row["auto"]  # it is the same
             continue
-        panel = fit_panel(outputs, with_prior(values, prior))
+        try:
+            panel = fit_panel(outputs, with_prior(values, prior))
+        except UserError:
+            if how != "estimated":
+                raise
+            row[how] = None  # the mixture found a class so small that no calibration reaches it
+            continue
         answers = decide(panel.probabilities(outputs, task), task)
         row[how] = statistics.classification_scores(one_hot(gold, classes), answers, task)["macro_f1"]
         if how == "auto":
@@ -107,7 +122,8 @@ def measure(folder, draws):
 
 
 def mean_of(rows, figure):
-    return float(np.mean([figure(row) for row in rows])) if rows else None
+    known = [figure(row) for row in rows if figure(row) is not None]
+    return float(np.mean(known)) if known else np.nan
 
 
 def in_column(row, share):

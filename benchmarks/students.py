@@ -56,7 +56,7 @@ class Task:
     def taught(self):
         """What the panel says: of the pool texts that it was asked about and of dev, N x K probabilities each."""
         given = [
-            {name: tasks.said(self.name, self.values, name, texts)[0] for name in tasks.TEACHERS}
+            {name: tasks.output_of(self.name, self.values, name, texts)[0] for name in tasks.TEACHERS}
             for texts in (self.asked, self.dev)
         ]
         panel = fit_panel(given[0], self.values)

@@ -33,9 +33,10 @@ from nolabels.core.tables import about, read_table, write_json, write_table
 from nolabels.data import packages, readers
 from nolabels.data.texts import draw_key, hash_position, text_id
 from nolabels.labeling import forecast
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.forecast import expected_accuracy
-from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.labeling.outputs import TeacherOutput
+from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 from nolabels.reporting import statistics
 from nolabels.setup import merging
 from nolabels.teachers import engines, kinds
@@ -368,7 +369,7 @@ def model_of(asset):
 
 
 def ask(values, teacher, texts):
-    """What a teacher of values (params.Params) says about N texts, as fitting.Said."""
+    """What a teacher of values (params.Params) outputs on N texts, as outputs.TeacherOutput."""
     from nolabels.teachers.asking import questions
 
     score, device = values.score[teacher], models.pick_device(values.runtime.device)
@@ -392,10 +393,10 @@ def ask(values, teacher, texts):
             embedded.update(zip(asked.rows.tolist(), answers.embeddings, strict=True))
     engine.close()
     rows = [embedded[row] for row in range(len(texts))] if embedded else None
-    return Said(found, None if rows is None else np.stack(rows).astype(np.float32))
+    return TeacherOutput(found, None if rows is None else np.stack(rows).astype(np.float32))
 
 
-def said(name, values, teacher, texts):
+def output_of(name, values, teacher, texts):
     """The same from WORK if it is there, and the seconds of the processor that it took."""
     score, asset = values.score[teacher].model_dump_json(), values.fetch.models[teacher].model_dump_json()
     asked = json.dumps([score, asset, values.task.model_dump(), texts], sort_keys=True)
@@ -410,11 +411,11 @@ def said(name, values, teacher, texts):
         np.savez(partial, **kept, **({} if found.embeddings is None else {"embeddings": found.embeddings}))
         partial.rename(path)
     with np.load(path) as kept:
-        return Said(kept["scores"], kept.get("embeddings")), float(kept["seconds"])
+        return TeacherOutput(kept["scores"], kept.get("embeddings")), float(kept["seconds"])
 
 
 def judged(panel, found, gold, task):
-    """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: Said}."""
+    """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: TeacherOutput}."""
     figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
     return {key: figures[key] for key in ("accuracy", "accuracy_low", "accuracy_high", "macro_f1")}
 
@@ -438,22 +439,22 @@ def figures(name, count, folder, threads):
     gold = one_hot([names.index(label) for label in zones["dev"][1]], len(names))
     of_pool, of_dev, result = {}, {}, {"dev": len(gold), "asked": len(zones["pool"][0])}
     for teacher in TEACHERS:
-        of_pool[teacher], seconds = said(name, values, teacher, zones["pool"][0])
-        of_dev[teacher], more = said(name, values, teacher, zones["dev"][0])
+        of_pool[teacher], seconds = output_of(name, values, teacher, zones["pool"][0])
+        of_dev[teacher], more = output_of(name, values, teacher, zones["dev"][0])
         own, dev = {teacher: of_pool[teacher]}, {teacher: of_dev[teacher]}
         result[teacher] = judged(fit_panel(own, with_refine(values, "never")), dev, gold, task)
-        result[teacher]["before"] = judged(untouched_panel(own, None), dev, gold, task)["accuracy"]
+        result[teacher]["before"] = judged(uncalibrated_panel(own, None), dev, gold, task)["accuracy"]
         if of_pool[teacher].embeddings is not None:
             refined = fit_panel(own, with_refine(values, "always"))
             result[teacher]["refined"] = judged(refined, dev, gold, task)["accuracy"]
         result[teacher]["seconds"] = round(seconds + more, 1)
     panel = fit_panel(of_pool, values)
     result["chosen"] = judged(panel, of_dev, gold, task)
-    result["chosen"]["weights"] = dict(zip(panel.voices, map(float, panel.shares), strict=True))
-    result["chosen"]["refined"] = any(voice.groups is not None for voice in panel.voices.values())
-    own = panel.each(of_pool, task)
+    result["chosen"]["weights"] = dict(zip(panel.teachers, map(float, panel.shares), strict=True))
+    result["chosen"]["refined"] = any(teacher.groups is not None for teacher in panel.teachers.values())
+    own = panel.labels_of_each(of_pool, task)
     encoders = [own[one].argmax(1) for one in TEACHERS if of_pool[one].embeddings is not None]
-    result["chosen"]["foretold"] = equal_answers(encoders)
+    result["chosen"]["foretold"] = equal_share(encoders)
     result["chosen"]["confidence"] = expected_accuracy(panel.probabilities(of_dev, task), task)
     result["chosen"]["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
     result["product"] = judged(fit_panel(of_pool, with_refine(values, "never")), of_dev, gold, task)[
@@ -565,7 +566,7 @@ def teacher_table(rows):
 
 
 def forecast_table(rows):
-    """What is said of the chosen teachers' accuracy without gold, in the two ways of nolabels/labeling/forecast.py."""
+    """The forecast of the chosen teachers' accuracy without gold, in the two ways of nolabels/labeling/forecast.py."""
     lines = [
         "| task | accuracy | encoders agree on | off | confidence | off | warned of |",
         "|---|---|---|---|---|---|---|",

@@ -53,7 +53,7 @@ FORMS = {
 
 def labeled(name, values, pool):
     """What MiniLM as a teacher says of the pool's texts: N x K probabilities."""
-    found = {"encoder": tasks.said(name, values, "encoder", pool)[0]}
+    found = {"encoder": tasks.output_of(name, values, "encoder", pool)[0]}
     return fit_panel(found, tasks.with_refine(values, "never")).probabilities(found, values.task)
 
 

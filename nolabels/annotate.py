@@ -110,7 +110,8 @@ def sort_out(
     exported: by id; texts: {part: {id: text}}. Returns {part: {id: tuple of class names}} and {reason
     of LEFT: list of ids}.
     """
-    taken, left = {part: {} for part in FILES}, {reason: [] for reason in LEFT}
+    taken: dict[str, dict[str, tuple]] = {part: {} for part in FILES}
+    left: dict[str, list[str]] = {reason: [] for reason in LEFT}
     for given, text in exported.items():
         part = next((name for name, ids in texts.items() if given in ids), None)
         if not text.answers:

@@ -85,7 +85,7 @@ def _asked_for(text: str, preset: str | None = None) -> dict[str, set[tuple[str,
     try:
         values = _parse(text) if preset is None else merged(_parse(text), _parse(preset))
         words = [str(item["words"]) for item in values["task"]["classes"]]
-        asked = {}
+        asked: dict[str, set[tuple[str, str]]] = {}
         for score in _teachers_of(values["score"]):
             templates = [
                 store.template_json(params.Template.model_validate(item)) for item in score["templates"]
@@ -120,8 +120,8 @@ def _history() -> Iterator[tuple[str, str, str | None]]:
                 yield f"{commit[:7]}:{path}", content(under), None if blob == under else content(blob)
     text = params.PATH.read_text(encoding="utf-8")
     yield str(params.PATH), text, None
-    for path in sorted(FOLDER.glob("*.yaml")):
-        yield str(path), text, path.read_text(encoding="utf-8")
+    for file in sorted(FOLDER.glob("*.yaml")):
+        yield str(file), text, file.read_text(encoding="utf-8")
 
 
 def _words_of(text: str) -> str:
@@ -161,7 +161,8 @@ def _is_mentioned(template: str, unreadable: Iterable[str | None]) -> bool:
 
 def _asked_anywhere() -> tuple[dict[str, set[tuple[str, str]]], list[str | None]]:
     """{way: {(template, words)}} that any params file asks for, and _all_words of each that cannot be read."""
-    asked, unreadable = {}, []
+    asked: dict[str, set[tuple[str, str]]] = {}
+    unreadable: list[str | None] = []
     for where, text, preset in _history():
         try:
             for way, pairs in _asked_for(text, preset).items():

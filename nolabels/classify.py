@@ -190,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for window in windows(sources, args.text, errors):
                 predicted = zip(window, _predict(window, model, args.threshold), strict=True)
                 write(
-                    ((*([str(path)] if several else []), row, label, probability), probabilities)
+                    ([*([str(path)] if several else []), row, label, probability], probabilities)
                     for (path, row, _), (label, probability, probabilities) in predicted
                 )
                 show(len(window))

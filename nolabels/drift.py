@@ -57,7 +57,8 @@ def count_all(sources: list[tuple], column: str, profile: dict, model: "Model") 
     sources: (path, form) of each file; column: of the texts. Every text's id is kept in memory, and no text.
     """
     trouble, seen = ErrorLog(), set()
-    counts, kinds = {signal: Counter() for signal in SIGNALS}, Counter()
+    counts: dict[str, Counter] = {signal: Counter() for signal in SIGNALS}
+    kinds: Counter[str] = Counter()
     for window in windows(sources, column, trouble):
         texts = []
         for _, _, text in window:

@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
                 f"publish: nothing was sent; {len(files)} files, {total / 1e6:.1f} MB, {seen}, branch {args.revision}"
             )
             return
-        if not token:
+        if not isinstance(token, str):
             raise UserError(f"HF_TOKEN: must hold a token that may write to {repository}, found none")
         commit = publishing.push(repository, files, token, args.public, args.revision)
     say(f"publish: {address} at {commit}: {len(files)} files, {total / 1e6:.1f} MB, {seen}")

@@ -8,7 +8,6 @@ folder with a Dockerfile, the server as one file, the model, and the exact versi
 needs nothing of this project. What the server answers stands at its /docs.
 """
 
-import sys
 from pathlib import Path
 
 from nolabels.core.stage import UserError, run, say
@@ -37,4 +36,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -6,10 +6,10 @@ import pytest
 from nolabels.core.stage import UserError
 from nolabels.labeling.calibration import (
     agreement_weights,
+    class_log_odds,
     fit_mixture,
     log_softmax,
     match_prior,
-    own_odds,
     reject_threshold,
     sigmoid,
 )
@@ -99,12 +99,12 @@ def test_few_templates_count_alike(templates):
     assert agreement_weights(scores, [0.5, 0.5]).tolist() == [1 / templates] * templates
 
 
-def test_own_odds():
+def test_class_log_odds():
     scores, against = DRAW.normal(size=(4, 2, 3)), DRAW.normal(size=(4, 2, 3))
     pairs = np.exp(np.stack([scores, against]))
-    np.testing.assert_allclose(sigmoid(own_odds(scores, against)), pairs[0] / pairs.sum(0))
+    np.testing.assert_allclose(sigmoid(class_log_odds(scores, against)), pairs[0] / pairs.sum(0))
     alone = np.exp(log_softmax(scores))
-    np.testing.assert_allclose(sigmoid(own_odds(scores, None)), alone, rtol=1e-9)
+    np.testing.assert_allclose(sigmoid(class_log_odds(scores, None)), alone, rtol=1e-9)
 
 
 @pytest.mark.parametrize(

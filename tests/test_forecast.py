@@ -8,7 +8,7 @@ import pytest
 
 from nolabels.core import params
 from nolabels.core.labels import one_hot
-from nolabels.labeling import forecast
+from nolabels.labeling import agreement, forecast
 from tests import tiny
 
 
@@ -27,7 +27,7 @@ def test_expected_accuracy_is_how_sure_the_answers_are():
     ("expected", "low", "high"), [(0.8, 0.725, 0.875), (0.99, 0.915, 1), (0.05, 0, 0.125)]
 )
 def test_the_interval_is_as_wide_as_it_was_found_to_be(expected, low, high):
-    assert forecast.interval(expected) == pytest.approx((expected, low, high))
+    assert forecast.accuracy_interval(expected) == pytest.approx((expected, low, high))
 
 
 def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
@@ -42,20 +42,20 @@ def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
 
 def test_kappa():
     left = one_hot([0, 0, 1, 1], 2)
-    assert forecast.kappa(left, left) == 1
-    assert forecast.kappa(left, one_hot([0, 1, 0, 1], 2)) == 0
-    assert forecast.kappa(left, left[::-1]) == -1
+    assert agreement.kappa(left, left) == 1
+    assert agreement.kappa(left, one_hot([0, 1, 0, 1], 2)) == 0
+    assert agreement.kappa(left, left[::-1]) == -1
     # one label everywhere says nothing
-    assert forecast.kappa(one_hot([0] * 4, 2), one_hot([0] * 4, 2)) == 0
+    assert agreement.kappa(one_hot([0] * 4, 2), one_hot([0] * 4, 2)) == 0
     # several labels per text: the classes apart
     several = np.array([[1, 1], [1, 0], [0, 1], [0, 0]], bool)
-    assert forecast.kappa(several, several ^ [[False, True]]) == 0
+    assert agreement.kappa(several, several ^ [[False, True]]) == 0
 
 
 def test_templates_are_compared_in_pairs():
     left, right = one_hot([0, 0, 1, 1], 2), one_hot([0, 1, 0, 1], 2)
-    assert forecast.template_agreement([left, left, right]) == pytest.approx(1 / 3)
-    assert forecast.template_agreement([left]) is None
+    assert agreement.template_agreement([left, left, right]) == pytest.approx(1 / 3)
+    assert agreement.template_agreement([left]) is None
 
 
 def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
@@ -102,8 +102,8 @@ def test_warnings(given, said):
 
 
 def test_words_that_are_another_class_s_name():
-    assert forecast.named_as_another(task(words=("positive", "Negative"))) == [
+    assert forecast.swapped_verbalizers(task(words=("positive", "Negative"))) == [
         ("negative", "positive"),
         ("positive", "Negative"),
     ]
-    assert forecast.named_as_another(task(words=("bad", "positive"))) == []
+    assert forecast.swapped_verbalizers(task(words=("bad", "positive"))) == []

@@ -5,9 +5,11 @@ import pytest
 import yaml
 
 from nolabels.core import params
-from nolabels.labeling.fitting import Said, fit
-from nolabels.labeling.groups import find_groups
-from nolabels.labeling.panel import equal_answers, fit_panel, untouched_panel
+from nolabels.labeling.agreement import equal_share
+from nolabels.labeling.fitting import fit
+from nolabels.labeling.groups import fit_groups
+from nolabels.labeling.outputs import TeacherOutput
+from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 from tests import tiny
 
 TEXTS, CLASSES, WIDTH = 900, 3, 24
@@ -42,26 +44,26 @@ def gold(draw):
     return draw.integers(CLASSES, size=TEXTS)
 
 
-def accuracy(panel, said, given, gold):
-    return (panel.probabilities(said, given.task).argmax(1) == gold).mean()
+def accuracy(panel, outputs, given, gold):
+    return (panel.probabilities(outputs, given.task).argmax(1) == gold).mean()
 
 
 def test_one_teacher_is_what_it_is_alone(draw, gold):
     given = values()
-    said = {"a": Said(scores(gold, draw, 1.5))}
-    alone = fit(said["a"].scores, given)
-    found = fit_panel(said, given).probabilities(said, given.task)
-    np.testing.assert_array_equal(found, alone.probabilities(said["a"].scores, given.task))
+    outputs = {"a": TeacherOutput(scores(gold, draw, 1.5))}
+    alone = fit(outputs["a"].scores, given)
+    found = fit_panel(outputs, given).probabilities(outputs, given.task)
+    np.testing.assert_array_equal(found, alone.probabilities(outputs["a"].scores, given.task))
 
 
 def test_three_teachers_are_better_than_the_best_of_them(draw, gold):
     given = values()
-    said = {name: Said(scores(gold, draw, 1.5)) for name in "abc"}
+    outputs = {name: TeacherOutput(scores(gold, draw, 1.5)) for name in "abc"}
     each = [
-        accuracy(fit_panel({name: some}, given), {name: some}, given, gold) for name, some in said.items()
+        accuracy(fit_panel({name: some}, given), {name: some}, given, gold) for name, some in outputs.items()
     ]
-    panel = fit_panel(said, given)
-    assert accuracy(panel, said, given, gold) > max(each) + 0.05
+    panel = fit_panel(outputs, given)
+    assert accuracy(panel, outputs, given, gold) > max(each) + 0.05
     assert panel.shares.sum() == pytest.approx(1)
 
 
@@ -69,8 +71,8 @@ def test_three_teachers_are_better_than_the_best_of_them(draw, gold):
 def test_a_teacher_that_does_not_tell_the_classes_apart_counts_for_nothing(draw, gold, size):
     """However large its scores are."""
     given = values()
-    good = {name: Said(scores(gold, draw, 2.0)) for name in "ab"}
-    blind = Said(scores(gold, draw, 0.0) * size)
+    good = {name: TeacherOutput(scores(gold, draw, 2.0)) for name in "ab"}
+    blind = TeacherOutput(scores(gold, draw, 0.0) * size)
     with_it = fit_panel(good | {"blind": blind}, given)
     assert with_it.shares[2] < 0.05
     assert (
@@ -83,7 +85,7 @@ def test_groups_find_classes_that_the_words_only_hint_at(draw, gold):
     points = embeddings(gold, draw, 5)
     hints = np.full((TEXTS, CLASSES), 0.3) + 0.1 * np.eye(CLASSES)[gold]
     hints = np.roll(hints, 1, 1) * 0.2 + hints * 0.8
-    found = find_groups(points, hints / hints.sum(1, keepdims=True), np.full(CLASSES, 1 / CLASSES))
+    found = fit_groups(points, hints / hints.sum(1, keepdims=True), np.full(CLASSES, 1 / CLASSES))
     assert (found.scores(points).argmax(1) == gold).mean() > 0.95
     others = draw.integers(CLASSES, size=500)
     assert (found.scores(embeddings(others, draw, 5)).argmax(1) == others).mean() > 0.95
@@ -92,54 +94,54 @@ def test_groups_find_classes_that_the_words_only_hint_at(draw, gold):
 def encoders(gold, draw, apart):
     """Two sentence encoders with weak scores of their own; what lies in their embeddings is `apart`."""
     return {
-        name: Said(scores(gold, draw, 0.8), embeddings(gold, draw, distance))
+        name: TeacherOutput(scores(gold, draw, 0.8), embeddings(gold, draw, distance))
         for name, distance in zip("ab", apart, strict=True)
     }
 
 
 def test_encoders_are_refined_where_they_then_agree_more(draw, gold):
     given = values()
-    said = encoders(gold, draw, (4, 4))
-    panel = fit_panel(said, given)
-    assert all(voice.groups is not None for voice in panel.voices.values())
+    outputs = encoders(gold, draw, (4, 4))
+    panel = fit_panel(outputs, given)
+    assert all(teacher.groups is not None for teacher in panel.teachers.values())
     before, after = panel.agreement
     assert after > before + 0.1
-    assert accuracy(panel, said, given, gold) > 0.9
+    assert accuracy(panel, outputs, given, gold) > 0.9
 
 
 def test_and_stay_as_they_are_where_their_groups_are_others(draw, gold):
     """One sees the classes, the other something else: the groups have nothing in common."""
     given = values()
-    said = encoders(gold, draw, (4, 4))
+    outputs = encoders(gold, draw, (4, 4))
     other = draw.integers(CLASSES, size=TEXTS)
-    said["b"] = Said(said["b"].scores, embeddings(other, draw, 6))
-    said["a"] = Said(said["a"].scores, embeddings(draw.permutation(gold), draw, 6))
-    panel = fit_panel(said, given)
-    assert all(voice.groups is None for voice in panel.voices.values())
+    outputs["b"] = TeacherOutput(outputs["b"].scores, embeddings(other, draw, 6))
+    outputs["a"] = TeacherOutput(outputs["a"].scores, embeddings(draw.permutation(gold), draw, 6))
+    panel = fit_panel(outputs, given)
+    assert all(teacher.groups is None for teacher in panel.teachers.values())
 
 
 @pytest.mark.parametrize(
     ("how", "encoder_count", "wanted"), [("never", 2, False), ("always", 1, True), ("auto", 1, False)]
 )
 def test_refining_can_be_asked_for_or_forbidden(draw, gold, how, encoder_count, wanted):
-    said = dict(list(encoders(gold, draw, (4, 4)).items())[:encoder_count])
-    panel = fit_panel(said, values(refine=how))
-    assert [voice.groups is not None for voice in panel.voices.values()] == [wanted] * encoder_count
+    outputs = dict(list(encoders(gold, draw, (4, 4)).items())[:encoder_count])
+    panel = fit_panel(outputs, values(refine=how))
+    assert [teacher.groups is not None for teacher in panel.teachers.values()] == [wanted] * encoder_count
 
 
 def test_what_is_fitted_on_some_texts_holds_for_others(draw, gold):
     given = values()
-    said = encoders(gold, draw, (4, 4)) | {"model": Said(scores(gold, draw, 1.5))}
-    panel = fit_panel({name: some.take(slice(0, 500)) for name, some in said.items()}, given)
-    rest = {name: some.take(slice(500, None)) for name, some in said.items()}
+    outputs = encoders(gold, draw, (4, 4)) | {"model": TeacherOutput(scores(gold, draw, 1.5))}
+    panel = fit_panel({name: some.take(slice(0, 500)) for name, some in outputs.items()}, given)
+    rest = {name: some.take(slice(500, None)) for name, some in outputs.items()}
     assert accuracy(panel, rest, given, gold[500:]) > 0.85
 
 
 def test_scores_as_they_are(draw, gold):
     given = values()
-    said = {name: Said(scores(gold, draw, 1.5)) for name in "ab"}
-    found = untouched_panel(said, None).probabilities(said, given.task)
-    wanted = np.exp((said["a"].scores + said["b"].scores)[:, 0] / 2)
+    outputs = {name: TeacherOutput(scores(gold, draw, 1.5)) for name in "ab"}
+    found = uncalibrated_panel(outputs, None).probabilities(outputs, given.task)
+    wanted = np.exp((outputs["a"].scores + outputs["b"].scores)[:, 0] / 2)
     np.testing.assert_allclose(found, wanted / wanted.sum(1, keepdims=True))
 
 
@@ -148,19 +150,22 @@ def test_several_labels_per_text(draw):
     given = values(multi_label=True, refine="always", prior=shares)
     task = given.task
     gold = draw.random((TEXTS, CLASSES)) < 0.3
-    said = {name: Said((gold * 3.0 - 1.5 + draw.normal(size=gold.shape) * 1.5)[:, None]) for name in "abc"}
+    outputs = {
+        name: TeacherOutput((gold * 3.0 - 1.5 + draw.normal(size=gold.shape) * 1.5)[:, None])
+        for name in "abc"
+    }
     each = [
         ((fit_panel({name: some}, given).probabilities({name: some}, task) > 0.5) == gold).mean()
-        for name, some in said.items()
+        for name, some in outputs.items()
     ]
-    assert ((fit_panel(said, given).probabilities(said, task) > 0.5) == gold).mean() > max(each)
+    assert ((fit_panel(outputs, given).probabilities(outputs, task) > 0.5) == gold).mean() > max(each)
 
 
 def test_how_often_answers_are_equal():
     one, two = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    assert equal_answers([one, two]) == 0.75
-    assert equal_answers([one, two, one]) == pytest.approx((0.75 + 1 + 0.75) / 3)
-    assert equal_answers([one]) is None and equal_answers([]) is None
+    assert equal_share([one, two]) == 0.75
+    assert equal_share([one, two, one]) == pytest.approx((0.75 + 1 + 0.75) / 3)
+    assert equal_share([one]) is None and equal_share([]) is None
 
 
 def test_one_encoder_has_no_agreement_to_tell_of(draw, gold):

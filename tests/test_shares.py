@@ -1,4 +1,4 @@
-"""label.prior: auto. What is found of the shares of the classes, and what is said where the pool does not tell."""
+"""label.prior: auto. The guess of the shares of the classes, and the reason where there is none."""
 
 import json
 
@@ -8,16 +8,16 @@ from sklearn.metrics import f1_score
 
 from benchmarks import shares as bench
 from benchmarks import tasks
-from nolabels.labeling.fitting import Said
+from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
 from nolabels.labeling.shares import (
     LEAST_TEXTS,
     Guess,
     agreement_under,
     candidates,
+    describe_guess,
     guess_shares,
-    settle,
-    unsure,
+    resolve_prior,
 )
 from tests.test_panel import CLASSES, embeddings, scores, values
 
@@ -34,42 +34,43 @@ def pool(draw, shares, texts=800, distance=3):
     gold = draw.choice(CLASSES, texts, p=shares)
     preferred = np.eye(CLASSES)[2] * 0.8
     return gold, {
-        name: Said(scores(gold, draw, 1.2) + preferred, embeddings(gold, draw, distance)) for name in "ab"
+        name: TeacherOutput(scores(gold, draw, 1.2) + preferred, embeddings(gold, draw, distance))
+        for name in "ab"
     }
 
 
 def test_a_class_that_is_larger_is_found_and_the_labels_gain(draw):
     for largest in range(CLASSES):
         true = np.where(np.arange(CLASSES) == largest, 0.8, 0.1)
-        gold, said = pool(draw, true)
-        guess = guess_shares(said, values())
+        gold, outputs = pool(draw, true)
+        guess = guess_shares(outputs, values())
         assert guess.why is None and guess.shares.sum() == pytest.approx(1)
         assert guess.shares.argmax() == largest and guess.shares[largest] > 0.55
         found = []
         for prior in ("auto", "uniform"):
             given = values(prior=prior, refine="never")
-            answers = fit_panel(said, given).probabilities(said, given.task).argmax(1)
+            answers = fit_panel(outputs, given).probabilities(outputs, given.task).argmax(1)
             found.append(f1_score(gold, answers, average="macro"))
         assert found[0] > found[1] + 0.03
 
 
 def test_even_classes_are_left_even_and_the_labels_as_uniform_gives_them(draw):
-    _, said = pool(draw, EVEN)
-    panel = fit_panel(said, values())
+    _, outputs = pool(draw, EVEN)
+    panel = fit_panel(outputs, values())
     assert panel.guess.why.startswith("the encoders agree 0.0")
     np.testing.assert_array_equal(panel.guess.shares, EVEN)
-    uniform = fit_panel(said, values(prior="uniform"))
+    uniform = fit_panel(outputs, values(prior="uniform"))
     task = values().task
-    np.testing.assert_array_equal(panel.probabilities(said, task), uniform.probabilities(said, task))
+    np.testing.assert_array_equal(panel.probabilities(outputs, task), uniform.probabilities(outputs, task))
     assert uniform.guess is None
 
 
 def test_what_the_encoders_share_must_be_in_their_embeddings_or_scores(draw):
     """Encoders that know nothing agree under no shares."""
-    _, said = pool(draw, [0.8, 0.1, 0.1])
+    _, outputs = pool(draw, [0.8, 0.1, 0.1])
     blind = {
-        name: Said(draw.normal(size=one.scores.shape), draw.normal(size=one.embeddings.shape))
-        for name, one in said.items()
+        name: TeacherOutput(draw.normal(size=one.scores.shape), draw.normal(size=one.embeddings.shape))
+        for name, one in outputs.items()
     }
     assert guess_shares(blind, values()).why is not None
 
@@ -79,15 +80,16 @@ def test_what_the_encoders_share_must_be_in_their_embeddings_or_scores(draw):
     [
         (1, LEAST_TEXTS, 3, "two sentence encoders are needed to tell them, found 1"),
         (2, LEAST_TEXTS - 1, 3, f"{LEAST_TEXTS} texts are needed to tell them, found {LEAST_TEXTS - 1}"),
-        (2, LEAST_TEXTS, 21, "they are looked for with up to 20 classes, found 21"),
+        (2, LEAST_TEXTS, 21, "they are looked for with 3 to 20 classes, found 21"),
+        (2, LEAST_TEXTS, 2, "they are looked for with 3 to 20 classes, found 2"),
     ],
 )
 def test_why_nothing_is_looked_for(draw, encoders, texts, classes, why):
-    said = {
-        str(number): Said(draw.normal(size=(texts, 1, classes)), draw.normal(size=(texts, 8)))
+    outputs = {
+        str(number): TeacherOutput(draw.normal(size=(texts, 1, classes)), draw.normal(size=(texts, 8)))
         for number in range(encoders)
-    } | {"language model": Said(draw.normal(size=(texts, 1, classes)))}
-    guess = guess_shares(said, values(classes))
+    } | {"language model": TeacherOutput(draw.normal(size=(texts, 1, classes)))}
+    guess = guess_shares(outputs, values(classes))
     assert guess.why == why
     np.testing.assert_allclose(guess.shares, np.full(classes, 1 / classes))
 
@@ -106,19 +108,19 @@ def test_the_shares_that_are_tried():
 
 
 def test_declared_shares_and_uncalibrated_scores_are_left_alone(draw):
-    _, said = pool(draw, [0.8, 0.1, 0.1])
+    _, outputs = pool(draw, [0.8, 0.1, 0.1])
     for given in (values(prior="uniform"), values(prior="estimated")):
-        assert settle(said, given) == (given, None)
-    settled, guess = settle(said, values(calibration="none"))
+        assert resolve_prior(outputs, given) == (given, None)
+    settled, guess = resolve_prior(outputs, values(calibration="none"))
     assert settled.label.prior == "uniform" and guess is None
 
 
 def test_what_is_said_of_a_guess():
-    assert unsure(None, ["a", "b"]) is None
-    assert unsure(Guess(np.array([0.3, 0.7]), None), ["a", "b"]).startswith(
+    assert describe_guess(None, ["a", "b"]) is None
+    assert describe_guess(Guess(np.array([0.3, 0.7]), None), ["a", "b"]).startswith(
         "the shares of the classes are a guess (b 70%, a 30%)"
     )
-    assert unsure(Guess(np.array([0.5, 0.5]), "no reason"), ["a", "b"]) == (
+    assert describe_guess(Guess(np.array([0.5, 0.5]), "no reason"), ["a", "b"]) == (
         "the shares of the classes are taken as equal: no reason; where you know them, set label.prior"
     )
 

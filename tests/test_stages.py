@@ -635,7 +635,7 @@ def test_none_of_these_is_a_class_below_a_threshold(folder, capsys):
     capsys.readouterr()
     label_all(scores)
     assert json.loads(Path("label.json").read_text(encoding="utf-8"))["reject"] == {"share": 0.0}
-    assert "not of two groups" in capsys.readouterr().out
+    assert "form no two clusters" in capsys.readouterr().out
 
 
 def test_equal_tables_are_equal_bytes_and_half_a_table_is_none(tmp_path):

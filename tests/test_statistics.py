@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from nolabels.core import params
-from nolabels.core.labels import one_hot
+from nolabels.core.labels import class_shares, one_hot
 from nolabels.reporting.statistics import (
     calibration_error,
-    class_shares,
     classification_scores,
     confidence_histogram,
     coverage_curve,

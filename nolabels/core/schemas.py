@@ -1,6 +1,6 @@
 """The columns of the tables: what each holds stands in data/README.md."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import pyarrow as pa
 
@@ -66,7 +66,7 @@ def train_schema(classes: int) -> pa.Schema:
     )
 
 
-def predictions_schema(classes: int, raw: bool = False, each: Sequence[str] = ()) -> pa.Schema:
+def predictions_schema(classes: int, raw: bool = False, each: Collection[str] = ()) -> pa.Schema:
     """Columns of a model's answers on the dev or the test texts.
 
     Parameters
@@ -75,7 +75,7 @@ def predictions_schema(classes: int, raw: bool = False, each: Sequence[str] = ()
         Number of classes K.
     raw : bool
         Whether the teacher's labels before calibration stand beside.
-    each : sequence of str
+    each : collection of str
         Names of the teachers whose own labels stand beside.
 
     Returns

@@ -10,7 +10,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,6 +35,31 @@ class UserError(Exception):
 def arguments(doc: str) -> argparse.ArgumentParser:
     """An argument parser described by a stage's docstring."""
     return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def path_arguments(
+    doc: str, descriptions: Mapping[str, str], argv: Sequence[str] | None
+) -> argparse.Namespace:
+    """The arguments of a stage whose arguments are all paths.
+
+    Parameters
+    ----------
+    doc : str
+        The stage's docstring.
+    descriptions : mapping
+        {argument: its help}, in the order of the command line.
+    argv : sequence of str or None
+        The arguments; None: those of the process.
+
+    Returns
+    -------
+    argparse.Namespace
+        A Path for each argument.
+    """
+    parser = arguments(doc)
+    for name, description in descriptions.items():
+        parser.add_argument(name, type=Path, help=description)
+    return parser.parse_args(argv)
 
 
 def run(main: Callable[[], None], *, network: bool = False) -> None:

@@ -76,7 +76,9 @@ def read_answers(
     UserError
         With the line where a label is no class, a text is annotated twice, or an annotation belongs into another file.
     """
-    path, annotations, lines = Path(path), {}, {}
+    path = Path(path)
+    annotations: dict[str, tuple[str, ...]] = {}
+    lines: dict[str, int] = {}
     for line, identifier, label in read_rows(path):
         names = _classes_of(path, line, label, task)
         before = annotations.setdefault(identifier, names)

@@ -11,13 +11,14 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO
+from typing import IO, BinaryIO, cast
 
 from nolabels.core.stage import UserError
 
 UNPACKED = 2 << 30  # bytes of an archive's files; the index's packages and what parts make are far smaller
-COMPRESSED = {
+COMPRESSED: dict[bytes, Callable[[BinaryIO], BufferedIOBase]] = {
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"BZh": bz2.BZ2File,
     b"\xfd7zXZ": lzma.LZMAFile,
@@ -118,7 +119,7 @@ def _extract(label: str, archive: Path, inner: str, name: str, out: Path) -> set
     return names
 
 
-def _members(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
+def _members(path: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
     """The regular files of a zip or tar archive, one after the other: their name, and what opens them.
 
     Raises TooLarge before more than UNPACKED bytes are unpacked.
@@ -135,14 +136,16 @@ def _members(path: Path) -> Iterator[tuple[str, Callable[[], BinaryIO]]]:
         start = file.read(max(map(len, COMPRESSED)))
         opener = next((opener for magic, opener in COMPRESSED.items() if start.startswith(magic)), None)
         file.seek(0)
-        with tarfile.open(fileobj=Bounded(opener(file) if opener else file), mode="r:") as archive:
+        with tarfile.open(
+            fileobj=cast(IO[bytes], Bounded(opener(file) if opener else file)), mode="r:"
+        ) as archive:
             size = 0
             for member in archive:
                 if member.isfile():
                     size += member.size  # a sparse file is larger than what stands in the archive
                     if size > UNPACKED:
                         raise TooLarge
-                    yield member.name, partial(archive.extractfile, member)
+                    yield member.name, cast(Callable[[], IO[bytes]], partial(archive.extractfile, member))
 
 
 class TooLarge(Exception):
@@ -152,7 +155,7 @@ class TooLarge(Exception):
 class Bounded:
     """A file whose first UNPACKED bytes can be read. Raises TooLarge behind them."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | BufferedIOBase) -> None:
         self.file = file
         self.tell = file.tell
 

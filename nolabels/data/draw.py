@@ -99,6 +99,7 @@ def draw(
         Where a zone holds too little.
     """
     order = draw_order(ids, sample.seed)
+    assert sample.zones is not None  # only the draw of the notebook has none: Sample sees to it
     zone = zones_of(ids, sample.zones)
     if from_test is not None:
         zone[from_test] = ZONES.index("test")
@@ -129,7 +130,7 @@ def draw_as_notebook(
     golds: np.ndarray,
     sample: Sample,
     answered: Mapping[str, np.ndarray],
-    from_test: np.ndarray,
+    from_test: np.ndarray | None,
     left_out: np.ndarray | None,
 ) -> dict[str, np.ndarray]:
     """Draws the rows that `random.seed(42); random.sample(train_sentences, 1000)` picks, in that order.
@@ -155,6 +156,7 @@ def draw_as_notebook(
     UserError
         Where there are too few texts.
     """
+    assert sample.pool is not None and from_test is not None  # the parameters of method notebook ask for it
     train, test = np.flatnonzero(~from_test), np.flatnonzero(from_test)
     _check_enough(train, sample.pool, "sample.pool", "texts outside the test file")
     picked = random.Random(sample.seed).sample(range(len(train)), sample.pool)

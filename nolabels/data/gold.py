@@ -40,8 +40,11 @@ def gold_text(path: Path, row: int, column: str, value: Any) -> str | None:
         return value
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, list) and not any(isinstance(item, (list, dict, type(None))) for item in value):
-        return join(gold_text(path, row, column, item) for item in value)
+    if isinstance(value, list) and not any(isinstance(item, (list, dict)) for item in value):
+        texts = [gold_text(path, row, column, item) for item in value]
+        names = [text for text in texts if text is not None]
+        if len(names) == len(value):
+            return join(names)
     if isinstance(value, (list, dict)):
         raise UserError(f"{path}: row {row}: {column} must be one value, found {shown(str(value))}")
     if isinstance(value, float):
@@ -80,6 +83,7 @@ def gold_classes(
         return _by_range(path, gold.column, [(*gold.ranges[name], index[name]) for name in gold.ranges])
     if gold.names:
         return _by_value(path, gold.column, index, task.multi_label)
+    assert gold.values is not None  # one of ranges, names and values is there: Gold sees to it
     table = {str(value): NO_CLASS if name is None else index[name] for value, name in gold.values.items()}
     return _by_value(path, gold.column, table, task.multi_label)
 

@@ -47,7 +47,7 @@ def configuration(task: Task) -> str:
                 raise UserError(
                     f"params.yaml: task.classes: {name!r} must hold letters of XML alone, found {letter[0]!r}"
                 )
-        ET.SubElement(box, "Choice", value=name, **({"hint": hints[name]} if name in hints else {}))
+        ET.SubElement(box, "Choice", {"value": name} | ({"hint": hints[name]} if name in hints else {}))
     ET.indent(view)
     return ET.tostring(view, encoding="unicode") + "\n"
 
@@ -184,9 +184,9 @@ def id_of(where: str, data: dict) -> tuple[str, bool]:
         if value is not None and not isinstance(value, str):
             raise UserError(f"{where}: {name} must be text, found {shown(json.dumps(value))}")
         check_unicode(where, 1, name, value or "")
-    if given is None and text is None:
-        raise UserError(f"{where}: must hold text_id or text, found {shown(', '.join(map(str, data)))}")
     if given is None:
+        if text is None:
+            raise UserError(f"{where}: must hold text_id or text, found {shown(', '.join(map(str, data)))}")
         return text_id(text), False
     return given, text is not None and text_id(text) != given
 
@@ -214,10 +214,10 @@ def take_annotations(where: str, item: dict, text: Given, task: Task) -> None:
 
 def checked(where: str, value: object, task: Task) -> list[str]:
     """The choices of a value, each once: "a" or {"choices": ["a", "b"]}. Raises UserError where one is no label."""
-    names = value.get("choices") if isinstance(value, dict) else value
-    names = [] if names is None else [names] if isinstance(names, str) else names
+    given = value.get("choices") if isinstance(value, dict) else value
+    names = [] if given is None else given if isinstance(given, list) else [given]
     allowed = choices_of(task)
-    for name in names if isinstance(names, list) else [names]:
+    for name in names:
         if name not in allowed:
             raise UserError(
                 f"{where}: {CHOICES} must be one of {', '.join(allowed)}, found {shown(json.dumps(name))}"

@@ -7,8 +7,8 @@ import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO
 
 from nolabels.core.stage import UserError
 
@@ -67,7 +67,7 @@ def stripped(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     return ((row, line.removesuffix("\n").removesuffix("\r")) for row, line in lines)
 
 
-def open_bytes(path: Path) -> BinaryIO:
+def open_bytes(path: Path) -> BufferedIOBase:
     """A file for reading, unpacked where it is gzipped."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
@@ -78,13 +78,13 @@ def _check_magic(path: Path, start: bytes) -> None:
             raise UserError(f"{path}: row 1: must be UTF-8 text as sample.format says, found {kind}")
 
 
-def check_unicode(path: Path, row: int, column: str | None, value: str) -> None:
+def check_unicode(path: Path | str, row: int, column: str | None, value: str) -> None:
     """Refuses text that is no Unicode: read_lines makes lone surrogates of bytes that are no UTF-8, and JSON may
     hold such ones as escapes.
 
     Parameters
     ----------
-    path : Path
+    path : Path or str
         The file, for the message.
     row : int
         The row, for the message.

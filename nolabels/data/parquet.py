@@ -45,7 +45,7 @@ def open_parquet(path: Path, wanted: Sequence[str]) -> Iterator["pq.ParquetFile"
     import pyarrow.parquet as pq
 
     with tempfile.NamedTemporaryFile() as plain:
-        source = path
+        source: Path | str = path
         if path.suffix == ".gz" or path == STANDARD_INPUT:
             with open_bytes(path) as file:
                 shutil.copyfileobj(file, plain)

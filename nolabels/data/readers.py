@@ -7,7 +7,7 @@ number is the line on which it starts (what an editor shows), in parquet its pos
 import csv
 import fnmatch
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +109,7 @@ def _read_delimited(
     for row, values in records:
         if not values:
             continue
-        if indices is None:
+        if names is None or indices is None:
             if names is None:
                 names = values
             check_columns(path, names, wanted)
@@ -202,7 +202,7 @@ def json_record(path: Path, row: int, line: str, column: str) -> dict[str, Any]:
     return record
 
 
-READERS = {
+READERS: dict[str, Callable[..., Iterator[tuple]]] = {
     "csv": _read_csv,
     "tsv": _read_tsv,
     "jsonl": _read_jsonl,

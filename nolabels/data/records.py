@@ -61,6 +61,7 @@ def rows_of(path: Path, form: str, column: str) -> Iterator[tuple[int, str | Use
     UserError
         Where nothing can be read from there on: a missing column, no gzip data.
     """
+    rows: Iterator[tuple[int, str | UserError | None]]
     if form == "txt":
         rows = stripped(read_lines(path))
     elif form == "jsonl":
@@ -68,6 +69,7 @@ def rows_of(path: Path, form: str, column: str) -> Iterator[tuple[int, str | Use
     elif form == "parquet":
         rows = _from_parquet(path, column)
     else:
+        records: Iterable[tuple[int, list[str] | UserError]]
         records = csv_records(path) if form == "csv" else tsv_records(path)
         rows = _from_delimited(path, column, records)
     for row, text in rows:
@@ -105,7 +107,8 @@ def csv_records(path: Path) -> Iterator[tuple[int, list[str] | UserError]]:
     """
     csv.field_size_limit(LONGEST_VALUE)
     lines = read_lines(path)
-    taken, waiting = [], []
+    taken: list[tuple[int, str]] = []
+    waiting: list[tuple[int, str]] = []
 
     def feed() -> Iterator[str]:
         while True:
@@ -138,18 +141,20 @@ def _from_delimited(
     """(row, text) of the named column; the first row names the columns."""
     names = None
     for row, values in records:
-        if names is None and values:
-            if isinstance(values, UserError):
+        if isinstance(values, UserError):
+            if names is None:
                 raise values
+            yield row, values
+        elif not values:
+            continue
+        elif names is None:
             names = values
             check_columns(path, names, [column])
             index = names.index(column)
-        elif isinstance(values, UserError):
-            yield row, values
-        elif values and len(values) != len(names):
+        elif len(values) != len(names):
             rule = f"must have {len(names)} columns ({shown(', '.join(names))}), found {len(values)}"
             yield row, UserError(f"{path}: row {row}: {rule}")
-        elif values:
+        else:
             yield row, values[index]
     if names is None:
         raise UserError(f"{path}: row 1: must hold texts, found blank lines only")

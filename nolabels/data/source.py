@@ -39,8 +39,8 @@ class Source:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, indices: np.ndarray) -> "Source":
-        """The rows of some indices, or of a mask of N bool."""
+    def take(self, indices: np.ndarray | slice) -> "Source":
+        """The rows of some indices, of a mask of N bool, or of a slice."""
         return Source(self.ids[indices], self.golds[indices], self.files[indices], self.rows[indices])
 
 
@@ -73,7 +73,7 @@ def scan(
         Naming file, row and column, where a file is not whole or an answer names no class.
     """
     blocks, empty = [], 0
-    numbers = {None: -1}
+    numbers: dict[tuple[int, ...] | None, int] = {None: -1}
     for number, path in enumerate(files):
         gold = sample.gold if with_gold[number] else None
         to_classes = gold_classes(path, gold, task)
@@ -92,7 +92,7 @@ def scan(
         blocks.append(_block(ids, golds, number, rows))
     columns = ("ids", "golds", "files", "rows")
     joined = (np.concatenate([getattr(block, name) for block in blocks]) for name in columns)
-    return Source(*joined), list(numbers)[1:], empty
+    return Source(*joined), [answer for answer in numbers if answer is not None], empty
 
 
 def _block(ids: bytearray, golds: list[int], file: int, rows: list[int]) -> Source:

@@ -1,4 +1,4 @@
-"""From raw scores to labels, without people's answers: calibration, groups, several teachers, forecast.
+"""From raw scores to labels, without people's answers: calibration, clusters of embeddings, several teachers, forecast.
 
 May import teachers, data and core.
 """

@@ -1,4 +1,4 @@
-"""From raw scores to probabilities, without labels: prior matching and template ensembles."""
+"""From raw scores to probabilities, without labels: prior matching, temperature and weights of templates."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,41 @@ import numpy as np
 from nolabels.core.stage import UserError
 
 
-def log_softmax(scores):
+def log_softmax(scores: np.ndarray) -> np.ndarray:
     """Log-probabilities along the last axis."""
     scores = scores - scores.max(-1, keepdims=True)
     return scores - np.log(np.exp(scores).sum(-1, keepdims=True))
 
 
-def match_prior(scores, prior, start=None, *, tolerance=1e-5, rounds=2_000):
-    """The bias of each class that makes the mean probability over the texts equal the prior.
+def match_prior(
+    scores: np.ndarray,
+    prior: np.ndarray,
+    start: np.ndarray | None = None,
+    *,
+    tolerance: float = 1e-5,
+    rounds: int = 2_000,
+) -> np.ndarray:
+    """The bias of each class that makes the mean probability over the texts equal the calibration prior.
 
-    A zero-shot teacher favours some answers whatever the text. With weights w_k on the classes,
-    p_ik proportional to w_k exp(score_ik), the w_k are found for which the mean of p_ik over i is
-    prior_k: w_k is multiplied by prior_k / mean_k until both agree. Prior matching of Liusie,
-    Manakul and Gales 2023 ("Mitigating Word Bias in Zero-shot Prompt-based Classifiers"); the
-    iteration is UCPA of Estienne et al. 2023 ("Unsupervised Calibration through Prior Adaptation").
-    It assumes that the texts have the given class shares.
+    A zero-shot teacher favours some answers whatever the text. Prior matching gives each class k a weight w_k, with
+    p_ik proportional to w_k exp(score_ik), such that the mean of p_ik over i is prior_k: w_k is multiplied by
+    prior_k / mean_k until both agree. The method is that of Liusie, Manakul and Gales 2023 ("Mitigating Word Bias in
+    Zero-shot Prompt-based Classifiers"), the iteration is UCPA of Estienne et al. 2023 ("Unsupervised Calibration
+    through Prior Adaptation"). It assumes that the texts have the given class shares.
 
-    scores: N x K; prior: K shares, sum 1; start: K log-weights to begin with, or None. Returns K
-    log-weights, mean 0, to be added to the scores. Raises UserError where no weights reach the prior
-    (a class that never scores).
+    Parameters
+    ----------
+    scores, prior : np.ndarray
+        N x K; K shares of the classes, sum 1.
+    start : np.ndarray, optional
+        K log-weights to begin with; 0 without it.
+    tolerance, rounds : float, int
+        The iteration ends where no mean probability is further from its prior, or after so many rounds.
+
+    Returns
+    -------
+    np.ndarray
+        K log-weights, mean 0, to be added to the scores. UserError where none reach the prior (a class never scores).
     """
     prior = np.asarray(prior, np.float64)
     scores = np.asarray(scores, np.float64)
@@ -37,7 +53,7 @@ def match_prior(scores, prior, start=None, *, tolerance=1e-5, rounds=2_000):
         if np.abs(mean - prior).max() < tolerance:
             return bias - bias.mean()
         bias = bias + np.log(prior) - np.log(mean)
-    # where nearly all probabilities are 0 or 1 the last steps are long in coming
+    # the iteration slows down where nearly all probabilities are 0 or 1
     if np.abs(mean - prior).max() < 1e-3:
         return bias - bias.mean()
     raise UserError(
@@ -48,25 +64,45 @@ def match_prior(scores, prior, start=None, *, tolerance=1e-5, rounds=2_000):
 
 @dataclass(frozen=True)
 class Mixture:
-    """temperature: what scores are divided by, above 0; shares: K, of the classes, sum 1."""
+    """Scores as a mixture of normal distributions, one for each class.
+
+    The scores of the texts of one class follow a normal distribution, with one width for all classes, and the class's
+    own score is raised by one amount for all: with s centred over the classes, s_i given class k has the mean
+    a + c e_k and the variance v in each direction. The probability of a class is then a softmax of s / T + bias with
+    T = v / c.
+
+    Attributes
+    ----------
+    temperature : float
+        T, the divisor of the scores, above 0.
+    shares : np.ndarray
+        K shares of the classes, sum 1.
+    """
 
     temperature: float
     shares: np.ndarray
 
 
-def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
-    """How sharp scores are, and how large the classes, from the groups that they fall into.
+def fit_mixture(
+    scores: np.ndarray, prior: np.ndarray | None = None, *, tolerance: float = 1e-5, rounds: int = 1000
+) -> Mixture | None:
+    """The temperature of scores and the shares of the classes, from the clusters that the scores form.
 
-    The scores of the texts of one class are taken for a normal distribution, with one width for all
-    classes, and the class's own score is raised by one amount for all: with s centred over the classes,
-    s_i given class k has the mean a + c e_k and the variance v in each direction. The probability of a
-    class is then a softmax of s / T + bias with T = v / c. Expectation maximization finds a, c, v and, unless
-    a prior is given, the shares. This is the prototypical calibration of Han et al. 2023 ("Prototypical
-    Calibration for Few-shot Learning of Language Models") with as many Gaussians as classes, tied so
-    that which group is which class needs no labels.
+    Expectation maximization estimates a, c, v of a Mixture and, unless a prior is given, the shares. This is the
+    prototypical calibration of Han et al. 2023 ("Prototypical Calibration for Few-shot Learning of Language Models")
+    with as many Gaussians as classes, tied so that no labels are needed to match clusters with classes.
 
-    scores: N x K; prior: K shares that hold for the texts, or None to estimate them. Returns a Mixture,
-    or None where the scores do not fall into groups (c is not above 0).
+    Parameters
+    ----------
+    scores, prior : np.ndarray
+        N x K; K shares that hold for the texts, or None to estimate them.
+    tolerance, rounds : float, int
+        The iteration ends at this relative change of the temperature, or after so many rounds.
+
+    Returns
+    -------
+    Mixture or None
+        None where the scores form no clusters (c is not above 0).
     """
     scores = np.asarray(scores, np.float64)
     count, classes = scores.shape
@@ -76,23 +112,21 @@ def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
     temperature = scores.std()
     if not temperature > 0:
         return None
-    least = temperature / 50  # groups without any width, which a few texts may be, would make it 0
+    least = temperature / 50  # clusters of a few texts may have no width, which would make it 0
     bias = match_prior(scores / temperature, shares)
     raised = 0.0
     for _ in range(rounds):
-        found = np.exp(log_softmax(scores / temperature + bias))
-        for _ in range(3):  # means and the common rise depend on each other
-            means = (scores - raised * (found - 1 / classes)).mean(0)
-            raised = (found * (scores - means)).sum() / (count * (1 - 1 / classes))
+        posterior = np.exp(log_softmax(scores / temperature + bias))
+        means, raised = _centre_and_rise(scores, posterior, raised)
         if not raised > 1e-6 * scores.std():
             return None
         # sum over classes of p_ik |s_i - a - c e_k|^2, multiplied out
         left = scores - means
-        spread = (left**2).sum() - 2 * raised * (found * left).sum()
-        spread += raised**2 * (found @ (own**2).sum(1)).sum()
+        spread = (left**2).sum() - 2 * raised * (posterior * left).sum()
+        spread += raised**2 * (posterior @ (own**2).sum(1)).sum()
         last, temperature = temperature, max(spread / (count * (classes - 1)) / raised, least)
         if prior is None:
-            shares = found.mean(0)
+            shares = posterior.mean(0)
             bias = np.log(shares) - means / temperature
         else:
             bias = match_prior(scores / temperature, shares, bias)
@@ -101,39 +135,67 @@ def fit_mixture(scores, prior=None, *, tolerance=1e-5, rounds=1000):
     return Mixture(float(temperature), shares)
 
 
-def agreement_weights(scores, prior):
-    """How much each template counts, by how often its answer is that of the others: T weights, sum 1.
+def _centre_and_rise(scores: np.ndarray, posterior: np.ndarray, raised: float) -> tuple[np.ndarray, float]:
+    """a (K) and c of fit_mixture, given N x K posteriors and the last c; each depends on the other."""
+    count, classes = scores.shape
+    for _ in range(3):
+        means = (scores - raised * (posterior - 1 / classes)).mean(0)
+        raised = (posterior * (scores - means)).sum() / (count * (1 - 1 / classes))
+    return means, raised
 
-    The answer of a template, and of the mean of all others, is taken after prior matching. With a share a of
-    equal answers among K classes the weight is log((K - 1) a / (1 - a)), 0 at chance and below: the best
+
+def agreement_weights(scores: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """The weight of each template, by how often it agrees with the others.
+
+    The label of a template, and of the mean of all others, is taken after prior matching. With a share a of
+    equal labels among K classes the weight is log((K - 1) a / (1 - a)), 0 at chance and below: the best
     weights of independent experts whose accuracy is a (Nitzan and Paroush 1982, "Optimal Decision Rules
     in Uncertain Dichotomous Choice Situations"; for K classes as in SAMME of Hastie et al. 2009). A wording
     that does not tell the classes apart agrees at chance with those that do.
 
-    scores: N x T x K; prior: K shares. Two templates agree as often with each other: they count alike.
+    Parameters
+    ----------
+    scores : np.ndarray
+        N x T x K, of the templates of a teacher, or of one template for each teacher.
+    prior : np.ndarray
+        K shares of the classes, sum 1.
+
+    Returns
+    -------
+    np.ndarray
+        T weights, sum 1. One or two templates have equal weights: two agree as often with each other.
     """
     count, templates, classes = scores.shape
     if templates < 3:
         return np.full(templates, 1 / templates)
 
-    def answers(given):
-        return (given + match_prior(given, prior)).argmax(1)
+    def labels(raw: np.ndarray) -> np.ndarray:
+        return (raw + match_prior(raw, prior)).argmax(1)
 
     total = scores.sum(1)
     agreement = np.array(
-        [(answers(own) == answers((total - own) / (templates - 1))).mean() for own in scores.swapaxes(0, 1)]
+        [(labels(own) == labels((total - own) / (templates - 1))).mean() for own in scores.swapaxes(0, 1)]
     )
-    agreement = np.clip(agreement, 1e-9, 1 - 1 / (count + 1))  # of all N texts is not of all texts
+    agreement = np.clip(agreement, 1e-9, 1 - 1 / (count + 1))  # equal on N texts is not equal on all texts
     weights = np.log((classes - 1) * agreement / (1 - agreement)).clip(0)
     return weights / weights.sum() if weights.any() else np.full(templates, 1 / templates)
 
 
-def own_odds(scores, against):
+def class_log_odds(scores: np.ndarray, against: np.ndarray | None) -> np.ndarray:
     """Log-odds that a class holds, each class judged by itself.
 
-    scores: N x T x K raw; against: the same, what each class competes with (then the odds are those of
-    transformers' zero-shot pipeline with multi_label), or None: the odds of the class under the softmax
-    over the classes.
+    Parameters
+    ----------
+    scores : np.ndarray
+        N x T x K raw scores.
+    against : np.ndarray or None
+        N x T x K scores of what each class competes with: the odds are then those of transformers' zero-shot
+        pipeline with multi_label. None: the odds of the class under the softmax over the classes.
+
+    Returns
+    -------
+    np.ndarray
+        N x T x K.
     """
     if against is not None:
         return np.asarray(scores, np.float64) - against
@@ -141,14 +203,14 @@ def own_odds(scores, against):
     return np.log(shares) - np.log1p(-shares)
 
 
-def reject_threshold(evidence):
-    """The evidence below which a text is of none of the classes, or None where there are no two groups.
+def reject_threshold(evidence: np.ndarray) -> float | None:
+    """The evidence below which a text has none of the classes, or None where it forms no two clusters.
 
     evidence: N, the highest calibrated score of each text (the maximum logit of Hendrycks et al. 2022,
     "Scaling Out-of-Distribution Detection for Real-World Settings"). Two normal distributions are fitted
-    to it (scikit-learn's GaussianMixture), and the threshold is where a text is as likely of the lower one as
-    of the upper one. Where they overlap (Ashman's D of at most 2: Ashman, Bird and Zepf 1994, "Detecting
-    Bimodality in Astronomical Datasets") no threshold can be had without labels.
+    to it (scikit-learn's GaussianMixture). The threshold is where both are equally likely. Where they overlap
+    (Ashman's D of at most 2: Ashman, Bird and Zepf 1994, "Detecting Bimodality in Astronomical Datasets") no
+    threshold can be known without labels.
     """
     from sklearn.mixture import GaussianMixture
 
@@ -163,10 +225,6 @@ def reject_threshold(evidence):
     return float(between[model.predict_proba(between[:, None])[:, high] >= 0.5][0])
 
 
-def pairs(odds):
-    """N x K log-odds -> N x K x 2 scores: each class, and its absence."""
-    return np.stack([odds, np.zeros_like(odds)], -1)
-
-
-def sigmoid(odds):
+def sigmoid(odds: np.ndarray) -> np.ndarray:
+    """Probabilities of log-odds."""
     return 1 / (1 + np.exp(-odds))

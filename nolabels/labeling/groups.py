@@ -1,9 +1,9 @@
-"""Groups of embeddings: what a sentence encoder knows of the classes beyond the words for them.
+"""Clusters of embeddings: what a sentence encoder knows of the classes beyond their verbalizers.
 
 Texts of one class lie together. One Gaussian for each class, all with one covariance, is fitted to the embeddings of
 the pool, begun with the encoder's calibrated answers (SimPTC: Fei et al. 2022, "Beyond Prompting: Making Pre-trained
 Language Models Better Zero-shot Learners by Clustering Representations"). No labels are needed. It gained up to
-10 points on the eight tasks of benchmarks/tasks.md and lost up to 5, so `panel` judges whether it helps.
+10 points on the eight tasks of benchmarks/tasks.md and lost up to 5, so `panel` decides whether to use it.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Groups:
     weights: np.ndarray
     bias: np.ndarray
 
-    def scores(self, embeddings):
+    def scores(self, embeddings: np.ndarray) -> np.ndarray:
         """N x D embeddings -> N x K scores, before calibration."""
         return np.asarray(embeddings, np.float64) @ self.weights + self.bias
 
@@ -52,8 +52,12 @@ def fit_gaussians(
     Returns
     -------
     tuple of numpy.ndarray
-        Slopes (D x K) and bias (K) of the log-posteriors, and the probabilities (N x K). UserError where a group
-        comes to nothing.
+        Slopes (D x K) and bias (K) of the log-posteriors, and the probabilities (N x K).
+
+    Raises
+    ------
+    UserError
+        Where a cluster is left without texts.
     """
     current = np.asarray(probabilities, np.float64)
     second = points.T @ points / len(points)
@@ -73,10 +77,26 @@ def fit_gaussians(
     return slopes, constant + shift, current
 
 
-def find_groups(embeddings, probabilities, prior):
-    """The Groups of N x D embeddings, begun with N x K probabilities; prior: K shares of the classes, sum 1.
+def fit_groups(embeddings: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> Groups:
+    """Fits one Gaussian for each class to embeddings, with the shares held at the calibration prior.
 
-    Expectation maximization with the shares held at the prior. Raises UserError where a group comes to nothing.
+    Parameters
+    ----------
+    embeddings : np.ndarray
+        N x D.
+    probabilities : np.ndarray
+        N x K calibrated probabilities to begin with.
+    prior : np.ndarray
+        K shares of the classes, sum 1.
+
+    Returns
+    -------
+    Groups
+
+    Raises
+    ------
+    UserError
+        Where a cluster is left without texts.
     """
     embeddings = np.asarray(embeddings, np.float64)
     center = embeddings.mean(0)

@@ -1,124 +1,161 @@
 """Several teachers as one: what is fitted on the pool, without labels.
 
-Each teacher's scores are calibrated by themselves (`fitting.fit`), and the answers of encoders are refined by groups
-where that is judged to help. The answer of all is a product of their calibrated answers, in which the sure ones count
-most (a product of experts: Hinton 2002), weighted by agreement and calibrated once more. One teacher alone stays as it is. What this brings stands in benchmarks/tasks.md.
+Each teacher's scores are calibrated by themselves (`fitting.fit`), and the answers of encoders are refined by clusters
+where that helps. The answer of all is a product of their calibrated answers, in which the confident ones count most (a
+product of experts: Hinton 2002), weighted by agreement and calibrated once more. One teacher alone stays as it is.
+benchmarks/tasks.md holds the gain.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nolabels.core.labels import decide
+from nolabels.core.params import Params, Task
 from nolabels.core.stage import UserError
+from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.calibration import agreement_weights, log_softmax
-from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, to_probabilities, untouched
-from nolabels.labeling.groups import Groups, find_groups
-from nolabels.labeling.shares import Guess, settle
+from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, identity_fit, to_probabilities
+from nolabels.labeling.groups import Groups, fit_groups
+from nolabels.labeling.outputs import TeacherOutput, take_texts
+from nolabels.labeling.shares import Guess, resolve_prior
 
-LEAST_GAIN = 0.01  # of the encoders' agreement: less is within what other texts would show
+LEAST_GAIN = 0.01  # of the encoders' agreement: a smaller gain may come from the choice of texts
 
 
 @dataclass(frozen=True)
-class Voice:
+class CalibratedTeacher:
     """One teacher, calibrated.
 
-    calibrated: its Fit, of its raw scores or of those of the groups; templates: T weights; groups: what refines its
-    answers, or None.
+    Attributes
+    ----------
+    calibrated : Fit
+        Of its raw scores, or of those of the clusters.
+    templates : np.ndarray
+        T weights of its templates, sum 1.
+    groups : Groups or None
+        The clusters that refine its answers.
     """
 
     calibrated: Fit
     templates: np.ndarray
     groups: Groups | None = None
 
-    def scores(self, said):
-        """Said of N texts -> N x K calibrated scores (with several labels per text, log-odds of each class)."""
+    def scores(self, output: TeacherOutput) -> np.ndarray:
+        """Output on N texts -> N x K calibrated scores (with several labels per text, log-odds of each class)."""
         if self.groups is None:
-            return self.calibrated.scores(said.scores)
-        if not len(said.scores):  # a table of no texts has no embeddings
-            return np.zeros((0, said.scores.shape[2]))
-        return self.calibrated.scores(self.groups.scores(said.embeddings)[:, None])
+            return self.calibrated.scores(output.scores)
+        if not len(output.scores):  # a table of no texts has no embeddings
+            return np.zeros((0, output.scores.shape[2]))
+        assert output.embeddings is not None  # groups were found in them
+        return self.calibrated.scores(self.groups.scores(output.embeddings)[:, None])
 
 
 @dataclass(frozen=True)
 class Panel:
     """All teachers.
 
-    voices: {name: Voice}; weights: what the scores of each are multiplied by; shares: how much each counts in the
-    sum, by weight and spread of its scores, sum 1;
-    last: the Fit of their weighted mean, or None for one teacher, which is calibrated already; agreement: see
-    equal_answers, of the encoders before and after refining, or None where there are not two; guess: of the shares of
-    the classes, or None where label.prior is not auto.
+    Attributes
+    ----------
+    teachers : dict
+        {name: CalibratedTeacher}, J of them.
+    weights : np.ndarray
+        J factors of their scores.
+    shares : np.ndarray
+        J shares in the sum, by weight and spread of the scores, sum 1.
+    combined_fit : Fit or None
+        Of their weighted mean; None for one teacher, which is calibrated already.
+    agreement : tuple or None
+        equal_share of the encoders before and after refining; None for fewer than two.
+    guess : Guess or None
+        Of the shares of the classes; None where label.prior is not auto.
     """
 
-    voices: dict
+    teachers: dict[str, CalibratedTeacher]
     weights: np.ndarray
     shares: np.ndarray
-    last: Fit | None = None
+    combined_fit: Fit | None = None
     agreement: tuple | None = None
     guess: Guess | None = None
 
     @property
-    def fitted(self):
+    def final_fit(self) -> Fit:
         """The last Fit on the way from scores to probabilities."""
-        return self.last or next(iter(self.voices.values())).calibrated
+        return self.combined_fit or next(iter(self.teachers.values())).calibrated
 
-    def probabilities(self, said, task):
-        """{name: Said} of N texts -> N x L probabilities of the task's labels."""
-        scores = [voice.scores(said[name]) for name, voice in self.voices.items()]
-        if self.last is None:
-            return to_probabilities(scores[0], task, self.fitted.reject)
-        return self.last.probabilities(mean_of(scores, self.weights), task)
+    def probabilities(self, outputs: Mapping[str, TeacherOutput], task: Task) -> np.ndarray:
+        """{name: TeacherOutput} of N texts -> N x L probabilities of the task's labels."""
+        scores = [teacher.scores(outputs[name]) for name, teacher in self.teachers.items()]
+        if self.combined_fit is None:
+            return to_probabilities(scores[0], task, self.final_fit.reject)
+        return self.combined_fit.probabilities(_weighted_sum(scores, self.weights), task)
 
-    def each(self, said, task):
-        """{name: N x L bool}, what each teacher answers to N texts by itself."""
+    def labels_of_each(self, outputs: Mapping[str, TeacherOutput], task: Task) -> dict[str, np.ndarray]:
+        """{name: N x L bool}, the labels of each teacher by itself."""
         return {
-            name: decide(to_probabilities(voice.scores(said[name]), task, voice.calibrated.reject), task)
-            for name, voice in self.voices.items()
+            name: decide(
+                to_probabilities(teacher.scores(outputs[name]), task, teacher.calibrated.reject), task
+            )
+            for name, teacher in self.teachers.items()
         }
 
 
-def mean_of(scores, weights):
+def _weighted_sum(scores: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
     """J times N x K scores -> N x 1 x K, the weighted sum, as the scores of one template."""
     return np.einsum("jnk,j->nk", np.stack(scores), weights)[:, None]
 
 
-def voice_of(fitted):
-    """The Voice of the Fit of a teacher's raw scores."""
-    return Voice(fitted, fitted.weights)
+def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
+    """Calibrates all teachers, each by itself and then together.
+
+    Parameters
+    ----------
+    outputs : mapping
+        {teacher: TeacherOutput} of texts in random order; the first FIT_TEXTS are used.
+    values : Params
+
+    Returns
+    -------
+    Panel
+
+    Raises
+    ------
+    UserError
+        Where the calibration prior cannot be reached, see calibration.match_prior.
+    """
+    outputs = take_texts(outputs, slice(FIT_TEXTS))
+    values, guess = resolve_prior(outputs, values)
+    fits = {name: fit(output.scores, values) for name, output in outputs.items()}
+    teachers = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
+    confidence = np.array([_spread(teacher.scores(outputs[name])) for name, teacher in teachers.items()])
+    teachers, agreement = _refine(teachers, outputs, values)
+    if len(teachers) == 1:
+        return Panel(teachers, np.ones(1), np.ones(1), None, agreement, guess)
+    scores = [teacher.scores(outputs[name]) for name, teacher in teachers.items()]
+    calibrated = [teacher.calibrated for teacher in teachers.values()]
+    weights = _teacher_weights(scores, calibrated, values.label.weights)
+    # refined answers are more confident than they should be: they count as they did before
+    shares = weights * confidence
+    weights = shares / np.array([_spread(one) for one in scores])
+    combined = fit(_weighted_sum(scores, weights), values)
+    return Panel(teachers, weights, shares / shares.sum(), combined, agreement, guess)
 
 
-def fit_panel(said, values):
-    """The Panel of {name: Said} of texts in random order; values: params.Params."""
-    said = {name: some.take(slice(FIT_TEXTS)) for name, some in said.items()}
-    values, guess = settle(said, values)
-    voices = {name: voice_of(fit(some.scores, values)) for name, some in said.items()}
-    sure = np.array([spread(voice.scores(said[name])) for name, voice in voices.items()])
-    voices, agreement = refine(voices, said, values)
-    if len(voices) == 1:
-        return Panel(voices, np.ones(1), np.ones(1), None, agreement, guess)
-    scores = [voice.scores(said[name]) for name, voice in voices.items()]
-    weights = weigh(scores, [voice.calibrated for voice in voices.values()], values.label.weights)
-    shares = weights * sure  # refined answers are surer than they should be: they count as they did before
-    weights = shares / np.array([spread(one) for one in scores])
-    last = fit(mean_of(scores, weights), values)
-    return Panel(voices, weights, shares / shares.sum(), last, agreement, guess)
-
-
-def spread(scores):
-    """How far N x K calibrated scores lie apart: the surer a teacher, the further."""
+def _spread(scores: np.ndarray) -> float:
+    """Standard deviation of N x K calibrated scores within the texts: it grows with the teacher's confidence."""
     return max(float((scores - scores.mean(1, keepdims=True)).std()), 1e-9)
 
 
-def weigh(scores, fits, how):
+def _teacher_weights(scores: Sequence[np.ndarray], fits: Sequence[Fit], how: str) -> np.ndarray:
     """The weights of J teachers, sum 1; scores: J times N x K; how: label.weights.
 
-    A teacher whose scores fall into no groups has no temperature, so nothing says how sure it is: it counts for
-    nothing, unless this holds for all.
+    A teacher whose scores form no clusters has no temperature, so its confidence is unknown: its weight is 0, unless
+    this holds for all.
     """
     prior = fits[0].prior / fits[0].prior.sum()
     if how == "agreement":
-        weights = agreement_weights(np.stack([one / spread(one) for one in scores], 1), prior)
+        weights = agreement_weights(np.stack([one / _spread(one) for one in scores], 1), prior)
     else:
         weights = np.full(len(scores), 1 / len(scores))
     grouped = np.array([fitted.grouped for fitted in fits])
@@ -126,51 +163,64 @@ def weigh(scores, fits, how):
     return weights / weights.sum()
 
 
-def untouched_panel(said, reject):
-    """The Panel that leaves the scores of {name: Said} as they are, of several teachers their mean."""
-    plain = {name: replace(untouched(some.scores), reject=reject) for name, some in said.items()}
-    voices, one = {name: voice_of(fitted) for name, fitted in plain.items()}, np.ones(len(plain))
-    classes = next(iter(said.values())).scores.shape[2]
-    last = replace(untouched(np.zeros((1, 1, classes))), reject=reject)
-    return Panel(voices, one / len(one), one, last if len(voices) > 1 else None)
+def uncalibrated_panel(outputs: Mapping[str, TeacherOutput], reject: float | None) -> Panel:
+    """The Panel that leaves scores as they are, of several teachers their mean.
+
+    Parameters
+    ----------
+    outputs : mapping
+        {teacher: TeacherOutput}, for the number of templates and classes.
+    reject : float or None
+        See fitting.Fit.
+
+    Returns
+    -------
+    Panel
+    """
+    fits = {name: replace(identity_fit(output.scores), reject=reject) for name, output in outputs.items()}
+    teachers = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
+    ones = np.ones(len(teachers))
+    classes = next(iter(outputs.values())).scores.shape[2]
+    combined = replace(identity_fit(np.zeros((1, 1, classes))), reject=reject)
+    return Panel(teachers, ones / len(ones), ones, combined if len(teachers) > 1 else None)
 
 
-# ---------------------------------------------------------------------- refining
-
-
-def refine(voices, said, values):
-    """The voices, those of encoders refined where that is judged to help; and the agreement before and after.
+def _refine(
+    teachers: dict[str, CalibratedTeacher], outputs: Mapping[str, TeacherOutput], values: Params
+) -> tuple[dict[str, CalibratedTeacher], tuple | None]:
+    """The teachers, encoders among them refined where that helps; and the agreement before and after.
 
     With label.refine: auto they are refined where two or more encoders agree more after it than before, by LEAST_GAIN:
-    what different encoders then have in common was in none of their words for the classes. One encoder alone gives no
-    such sign; its agreement with a teacher of another kind was tried and says nothing (benchmarks/tasks.md).
+    what different encoders then have in common was in none of their verbalizers. One encoder alone gives no such sign;
+    its agreement with a teacher of another kind was tried and tells nothing (benchmarks/tasks.md).
     """
     how = values.label.refine
-    encoders = [name for name in voices if said[name].embeddings is not None]
+    encoders = [name for name in teachers if outputs[name].embeddings is not None]
     if how == "never" or values.task.multi_label or not encoders or (how == "auto" and len(encoders) < 2):
-        return voices, None
-    after = {name: refined(voices[name], said[name], values) for name in encoders}
-    if None in after.values():
-        return voices, None
-    found = [
-        [scores_of[name].scores(said[name]).argmax(1) for name in encoders] for scores_of in (voices, after)
-    ]
-    before, behind = (equal_answers(answers) for answers in found)
-    better = how == "always" or behind > before + LEAST_GAIN
-    return (voices | after if better else voices), (None if before is None else (before, behind))
+        return teachers, None
+    attempts = {name: _refine_encoder(teachers[name], outputs[name], values) for name in encoders}
+    refined = {name: teacher for name, teacher in attempts.items() if teacher is not None}
+    if len(refined) < len(attempts):
+        return teachers, None
+    before, after = (
+        equal_share([stage[name].scores(outputs[name]).argmax(1) for name in encoders])
+        for stage in (teachers, refined)
+    )
+    known = None if before is None or after is None else (before, after)  # of one encoder there is none
+    better = how == "always" or (known is not None and known[1] > known[0] + LEAST_GAIN)
+    return (teachers | refined if better else teachers), known
 
 
-def refined(voice, said, values):
-    """The Voice of an encoder with its answers refined by groups, or None where they fall into none."""
-    start = np.exp(log_softmax(voice.scores(said)))
+def _refine_encoder(
+    teacher: CalibratedTeacher, output: TeacherOutput, values: Params
+) -> CalibratedTeacher | None:
+    """An encoder with its answers refined by clusters, or None where its embeddings form none."""
+    assert output.embeddings is not None
+    start = np.exp(log_softmax(teacher.scores(output)))
     try:
-        groups = find_groups(said.embeddings, start, voice.calibrated.prior)
-        return Voice(fit(groups.scores(said.embeddings)[:, None], values), voice.templates, groups)
-    except UserError:  # a group without any text
+        groups = fit_groups(output.embeddings, start, teacher.calibrated.prior)
+        return CalibratedTeacher(
+            fit(groups.scores(output.embeddings)[:, None], values), teacher.templates, groups
+        )
+    except UserError:  # a cluster without any text
         return None
-
-
-def equal_answers(answers):
-    """Share of equal answers, the mean over the pairs of J times N answers; None for fewer than two."""
-    pairs = [(one == two).mean() for number, one in enumerate(answers) for two in answers[number + 1 :]]
-    return float(np.mean(pairs)) if pairs else None

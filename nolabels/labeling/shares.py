@@ -1,13 +1,14 @@
-"""The shares of the classes in the pool, where nobody says them: label.prior: auto.
+"""The calibration prior of label.prior: auto, a guess of the shares of the classes in the pool.
 
-A teacher's scores alone do not tell them: what a teacher prefers to answer and what there is more of look the same.
-Two different encoders do, in part. Each is asked, calibrated to given shares, with its answers refined by groups and
-without; under shares that are wrong it cuts the large class in two in its own way, and the encoders agree less beyond
+The scores of one teacher do not tell the shares: a preference of the teacher and a large class look the same. Two
+different encoders tell them in part. Each is calibrated to candidate shares, with its answers refined by clusters and
+without. Under wrong shares an encoder cuts the large class in two in its own way, and the encoders agree less beyond
 chance (Cohen's kappa). So kappa is measured under equal shares, and with each class in turn as the larger one. Where no
-shares give clearly more than equal ones, the shares are taken as equal; else they are the mean of all that were tried,
-weighted by exp(SHARPNESS x kappa), which errs on the even side. What this brings stands in benchmarks/tasks.md.
+candidate gives clearly more than equal shares, or all give little, the shares are taken as equal. Else they are the mean of all candidates,
+weighted by exp(SHARPNESS x kappa), which errs on the even side. benchmarks/tasks.md holds the gain.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -15,37 +16,49 @@ import numpy as np
 
 from nolabels.core.params import Params
 from nolabels.core.stage import UserError
+from nolabels.labeling.agreement import cohen_kappa
 from nolabels.labeling.calibration import log_softmax, match_prior
-from nolabels.labeling.fitting import Said
 from nolabels.labeling.groups import DIRECTIONS, fit_gaussians
+from nolabels.labeling.outputs import TeacherOutput
 
-TEXTS = 1_000  # at most so many are looked at; a pool stands in random order
-LEAST_TEXTS, MOST_CLASSES = 200, 20  # fewer texts say too little, more classes take minutes
+TEXTS = 1_000  # most texts that are used; the pool is in random order
+# fewer texts say too little; with two classes the encoders share their mistakes; more classes take minutes
+LEAST_TEXTS, LEAST_CLASSES, MOST_CLASSES = 200, 3, 20
 TIMES = (2, 4, 8, 16, 32)  # so much larger than each of the others is the class in question
 # Chosen on the eight tasks of benchmarks/tasks.md: kappa that uneven shares must gain, and how sharply it is weighted.
 LEAST_GAIN, SHARPNESS = 0.08, 40
-SPREAD = (
-    2.0  # of the scores that groups begin with, in log-odds: so far those of calibrated encoders lie apart
-)
+LEAST_KAPPA = 0.4  # where "moderate" agreement begins (Landis and Koch 1977): less has too little to tell
+# standard deviation, in log-odds, of the scores that clusters begin with: that of calibrated encoders
+SPREAD = 2.0
 ROUNDS, SETTLED, TOLERANCE = 25, 1e-2, 2e-3  # of expectation maximization: kappa needs labels alone
 
 
 @dataclass(frozen=True)
 class Guess:
-    """The shares of the classes: K of sum 1; why: why they are taken as equal, or None where the pool tells them."""
+    """The guessed shares of the classes.
+
+    Attributes
+    ----------
+    shares : np.ndarray
+        K shares, sum 1.
+    why : str or None
+        Why they are taken as equal; None where the pool tells them.
+    gain : float or None
+        The kappa that the best candidate gains over equal shares; None where nothing was measured.
+    """
 
     shares: np.ndarray
     why: str | None
     gain: float | None = None
 
 
-def guess_shares(outputs: dict[str, Said], values: Params) -> Guess:
+def guess_shares(outputs: Mapping[str, TeacherOutput], values: Params) -> Guess:
     """The shares of the classes in the pool, from the embeddings and scores of its texts, without gold.
 
     Parameters
     ----------
     outputs : dict
-        {name: Said} of N texts in random order, of every teacher.
+        {teacher: TeacherOutput} of N texts in random order.
     values : Params
         Of the task.
 
@@ -55,22 +68,27 @@ def guess_shares(outputs: dict[str, Said], values: Params) -> Guess:
         Equal shares where the pool does not tell others, with the reason.
     """
     classes = len(values.task.names)
-    encoders = [some.take(slice(TEXTS)) for some in outputs.values() if some.embeddings is not None]
+    encoders = [one.take(slice(TEXTS)) for one in outputs.values() if one.embeddings is not None]
     even = np.full(classes, 1 / classes)
     texts = len(next(iter(outputs.values())).scores)
     if len(encoders) < 2:
         return Guess(even, f"two sentence encoders are needed to tell them, found {len(encoders)}")
     if texts < LEAST_TEXTS:
         return Guess(even, f"{LEAST_TEXTS} texts are needed to tell them, found {texts}")
-    if classes > MOST_CLASSES:
-        return Guess(even, f"they are looked for with up to {MOST_CLASSES} classes, found {classes}")
+    if not LEAST_CLASSES <= classes <= MOST_CLASSES:
+        return Guess(
+            even, f"they are looked for with {LEAST_CLASSES} to {MOST_CLASSES} classes, found {classes}"
+        )
     tried = candidates(classes)
-    views = [view(some) for some in encoders]
+    views = [_scores_and_points(one) for one in encoders]
     kappas = np.array([agreement_under(prior, views) for prior in tried])
     gain = float(kappas.max() - kappas[0])
     if not np.isfinite(kappas[0]) or not gain > LEAST_GAIN:
         more = f"{max(gain, 0):.2f}" if np.isfinite(gain) else "not"
         return Guess(even, f"the encoders agree {more} more under any others, {LEAST_GAIN} is needed", gain)
+    if kappas.max() < LEAST_KAPPA:
+        best = f"{kappas.max():.2f}"
+        return Guess(even, f"the encoders agree too little (kappa {best}, {LEAST_KAPPA} is needed)", gain)
     weights = np.exp(SHARPNESS * (kappas - kappas.max()))
     return Guess(weights @ tried / weights.sum(), None, gain)
 
@@ -82,13 +100,13 @@ def candidates(classes: int) -> np.ndarray:
     return tried / tried.sum(1, keepdims=True)
 
 
-def view(some: Said) -> tuple[np.ndarray, np.ndarray]:
-    """What an encoder knows of N texts: scores (N x K, spread as calibrated ones are), and points (N x directions)."""
+def _scores_and_points(output: TeacherOutput) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of an encoder (N x K, spread as calibrated ones are), and its points (N x directions)."""
     from sklearn.decomposition import PCA
 
-    scores = np.asarray(some.scores, np.float64).mean(1)
+    scores = np.asarray(output.scores, np.float64).mean(1)
     scores = scores - scores.mean(1, keepdims=True)
-    embeddings = np.asarray(some.embeddings, np.float64)
+    embeddings = np.asarray(output.embeddings, np.float64)
     axes = PCA(min(DIRECTIONS, *embeddings.shape), svd_solver="covariance_eigh")
     return SPREAD * scores / max(scores.std(), 1e-9), axes.fit_transform(embeddings)
 
@@ -108,19 +126,14 @@ def agreement_under(prior: np.ndarray, views: list[tuple[np.ndarray, np.ndarray]
             answers.append((start.argmax(1), refined.argmax(1)))
     except UserError:
         return -np.inf
-    pairs = [kappa_of(left, right) for one, two in combinations(answers, 2) for left in one for right in two]
+    pairs = [
+        cohen_kappa(left, right) for one, two in combinations(answers, 2) for left in one for right in two
+    ]
     return float(np.mean(pairs))
 
 
-def kappa_of(left: np.ndarray, right: np.ndarray) -> float:
-    """Cohen's kappa of N labels each; 0 where there is but one label."""
-    from sklearn.metrics import cohen_kappa_score
-
-    return cohen_kappa_score(left, right) if len(np.union1d(left, right)) > 1 else 0.0
-
-
-def unsure(guess: Guess | None, names: list[str]) -> str | None:
-    """What is not known of the shares, in a sentence; None where nothing was guessed.
+def describe_guess(guess: Guess | None, names: list[str]) -> str | None:
+    """A sentence that says how far the shares are known; None where nothing was guessed.
 
     Parameters
     ----------
@@ -148,8 +161,8 @@ def unsure(guess: Guess | None, names: list[str]) -> str | None:
     )
 
 
-def settle(outputs: dict[str, Said], values: Params) -> tuple[Params, Guess | None]:
-    """The parameters with shares that are declared or found in place of `auto`.
+def resolve_prior(outputs: Mapping[str, TeacherOutput], values: Params) -> tuple[Params, Guess | None]:
+    """The parameters with the guessed shares, or uniform, in place of label.prior: auto.
 
     Parameters
     ----------
@@ -169,7 +182,7 @@ def settle(outputs: dict[str, Said], values: Params) -> tuple[Params, Guess | No
     if label.calibration == "none":  # which takes no shares
         return values.model_copy(update={"label": label.model_copy(update={"prior": "uniform"})}), None
     guess = guess_shares(outputs, values)
-    prior = "uniform"
+    prior: str | dict[str, float] = "uniform"
     if guess.why is None:
         prior = dict(zip(values.task.names, map(float, guess.shares), strict=True))
     return values.model_copy(update={"label": label.model_copy(update={"prior": prior})}), guess

@@ -1,6 +1,6 @@
 """Model cards: the metadata that a hub reads at the head of one, and the card of the student in transformers' form."""
 
-from nolabels.core.params import Section, Task
+from nolabels.core.params import Asset, Dataset, Fetch, Learning, Parts, Report, Task
 
 # our metric: the hub's metric type, and a name
 HUB_METRICS = {"accuracy": ("accuracy", "accuracy"), "macro_f1": ("f1", "macro F1")}
@@ -9,11 +9,11 @@ TARGETS = {"soft": "the calibrated probabilities", "hard": "the likeliest class"
 
 def front_matter(
     library: str,
-    report: Section | None = None,
-    fetch: Section | None = None,
+    report: Report | None = None,
+    fetch: Fetch | None = None,
     onnx: dict | None = None,
     texts: int = 0,
-    base: Section | None = None,
+    base: Asset | None = None,
 ) -> str:
     """The metadata of a model card as YAML, as huggingface_hub's ModelCard.load reads it.
 
@@ -21,13 +21,13 @@ def front_matter(
     ----------
     library : str
         The library that loads the model.
-    report, fetch : Section, optional
+    report, fetch : Report and Fetch, optional
         Sections of Params; None where the stage does not read them.
     onnx : dict, optional
         Test metrics of the model, with `accuracy` and `macro_f1` in 0..1; None where the test has no gold.
     texts : int
         How many test texts have gold.
-    base : Section, optional
+    base : Asset, optional
         The asset that was fine-tuned. The hub links to it, so it is named only where it is a repository of a hub.
 
     Returns
@@ -37,24 +37,24 @@ def front_matter(
     """
     from huggingface_hub import ModelCardData
 
-    base, dataset = (getattr(asset, "hub", None) for asset in (base, fetch and fetch.dataset))
+    base_hub, dataset = (getattr(asset, "hub", None) for asset in (base, fetch and fetch.dataset))
     data = ModelCardData(
-        license=report and report.license,
-        language=report and report.language,
+        license=None if report is None else report.license,
+        language=None if report is None else report.language,
         library_name=library,
         pipeline_tag="text-classification",
         tags=["text-classification", *(["onnx"] if library == "onnxruntime" else [])],
-        base_model=base,
+        base_model=base_hub,
         datasets=dataset and [dataset],
     )
-    if onnx:
+    if onnx and fetch:
         data.metrics = [kind for kind, _ in HUB_METRICS.values()]
         data.model_name = "student"
         data.eval_results = _eval_results(onnx, texts, fetch.dataset)
     return data.to_yaml()
 
 
-def _eval_results(onnx: dict, texts: int, dataset: Section) -> list:
+def _eval_results(onnx: dict, texts: int, dataset: Dataset) -> list:
     """Test metrics in the hub's form. onnx, texts: as in `front_matter`."""
     from huggingface_hub import EvalResult
 
@@ -72,9 +72,9 @@ def _eval_results(onnx: dict, texts: int, dataset: Section) -> list:
     ]
 
 
-def asset_name(asset: Section) -> str:
+def asset_name(asset: Asset | Dataset) -> str:
     """An asset of `fetch` by its source, with its revision or model."""
-    if hasattr(asset, "parts"):
+    if isinstance(asset, Parts):
         return f"{asset.parts[0].package}, first of {len(asset.parts)} parts"
     source = next(getattr(asset, key) for key in ("package", "hub", "endpoint", "own") if hasattr(asset, key))
     version = getattr(asset, "revision", None) or getattr(asset, "model", None)
@@ -88,13 +88,13 @@ def card_title(names: list[str]) -> str:
     )
 
 
-def student_card(task: Task, settings: Section, texts: int, made: dict[str, str]) -> str:
+def student_card(task: Task, settings: Learning, texts: int, made: dict[str, str]) -> str:
     """The card of the student as transformers loads it: what `train` knows, and where its metrics are.
 
     Parameters
     ----------
     task : Task
-    settings : Section
+    settings : Learning
         Section `train` of Params.
     texts : int
         How many texts it was trained on.

@@ -6,6 +6,7 @@ Drawn with matplotlib; equal figures give equal bytes.
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 # colours to draw with, which the page then replaces by its own
 COLOURS = {
@@ -138,7 +139,7 @@ def _svg(name: str, label: str, draw: Callable, size: tuple[float, float] = SIZE
     from matplotlib import pyplot
 
     ink = COLOURS["ink"]
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": name,
         "font.size": 11,

@@ -22,7 +22,8 @@ def plot_tables(comparison: Comparison) -> dict[str, tuple[list[str], Iterable]]
     """
     task, known = comparison.task, comparison.has_gold
     gold = comparison.gold[known]
-    actual, tables, curves, counts = joined_labels(gold, task.labels), {}, {}, {}
+    actual, curves, counts = joined_labels(gold, task.labels), {}, {}
+    tables: dict[str, tuple[list[str], Iterable]] = {}
     lowest = 0.5 if task.multi_label else 1 / len(task.labels)  # the least confidence that an answer can have
     for model in PLOTTED:
         answers = comparison.answers[model][known]

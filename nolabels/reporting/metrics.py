@@ -1,16 +1,16 @@
 """The figures of metrics/dev.json and metrics/test.json: with gold, and what can be measured without it."""
 
+from typing import Any
+
 import numpy as np
 
-from nolabels.core.labels import certainty
+from nolabels.core.labels import certainty, class_shares, per_class
 from nolabels.core.params import Task
 from nolabels.reporting.comparison import Comparison, decision_confidence, decision_correct
 from nolabels.reporting.statistics import (
     calibration_error,
-    class_shares,
     classification_scores,
     mcnemar_p_value,
-    per_class,
 )
 
 CONFIDENT = 0.9  # an answer of this confidence or more counts as covered
@@ -32,7 +32,7 @@ def comparison_metrics(comparison: Comparison, models: dict[str, dict]) -> dict:
         where a text has gold; `agreement` and `unseen` only where there are texts; `n` (texts with gold), `texts`
         and `size` always.
     """
-    metrics = {}
+    metrics: dict[str, Any] = {}
     if comparison.has_gold.any():
         metrics |= _metrics_with_gold(comparison)
     metrics["n"] = int(comparison.has_gold.sum())
@@ -59,7 +59,9 @@ def _metrics_with_gold(comparison: Comparison) -> dict:
     task, known = comparison.task, comparison.has_gold
     gold = comparison.gold[known]
     answers = {model: chosen[known] for model, chosen in comparison.answers.items()}
-    metrics = {model: classification_scores(gold, chosen, task) for model, chosen in answers.items()}
+    metrics: dict[str, Any] = {
+        model: classification_scores(gold, chosen, task) for model, chosen in answers.items()
+    }
     for model, probabilities in comparison.probabilities.items():
         confidence = decision_confidence(probabilities[known], task).ravel()
         correct = decision_correct(gold, answers[model], task).ravel()

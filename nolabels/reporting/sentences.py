@@ -167,9 +167,9 @@ def speed_sentences(timings: dict[str, dict | None], teachers: Iterable[str]) ->
     }
     when = " (measured on {measured}, {on})."
     return [
-        f"{sentence}{when}".format(**timings[stage])
+        f"{sentence}{when}".format(**timing)
         for stage, sentence in sentences.items()
-        if timings.get(stage)
+        if (timing := timings.get(stage))
     ]
 
 

@@ -1,6 +1,7 @@
 """Whether new texts are of another kind than those of a student's profile (nolabels.students.profile)."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,7 @@ def compare(profile: dict, counts: dict[str, Counter], seed: int = 0) -> list[Sh
         Of the samples that stand for chance.
     """
     draw, raw = np.random.default_rng(seed), []
+    keys: Sequence
     for signal in SIGNALS:
         if signal == "labels":
             keys = [*profile["labels"], REST]

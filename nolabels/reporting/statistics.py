@@ -1,12 +1,9 @@
 """Scores of predictions with their uncertainty: intervals, tests, F1, calibration and coverage."""
 
-from collections.abc import Iterable
-
 import numpy as np
 
+from nolabels.core.labels import per_class
 from nolabels.core.params import Task
-
-LISTED_CLASSES = 10  # most classes that a metrics file lists one by one: people read it
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
@@ -183,47 +180,6 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 1
 
     floor = np.mean([error(random.random(count) < confidence) for _ in range(200)])
     return float(error(correct)), float(floor)
-
-
-def class_shares(answers: np.ndarray, names: list[str]) -> dict[str, float]:
-    """The share of the texts that has each class.
-
-    Parameters
-    ----------
-    answers : ndarray of bool, shape (N, K)
-    names : list of str
-        The K class names.
-
-    Returns
-    -------
-    dict of str to float
-        In 0..1; 0 where there are no texts.
-    """
-    means = answers.mean(0) if len(answers) else np.zeros(len(names))
-    return {name: float(mean) for name, mean in zip(names, means, strict=True)}
-
-
-def per_class(names: list[str], figures: dict[str, Iterable[float]]) -> dict[str, dict[str, float]]:
-    """Figures class by class, for a metrics file.
-
-    Parameters
-    ----------
-    names : list of str
-        The K class names.
-    figures : dict of str to iterable of float
-        By title, K numbers each.
-
-    Returns
-    -------
-    dict of str to dict
-        {title: {class: number}}; empty for more than LISTED_CLASSES classes.
-    """
-    if len(names) > LISTED_CLASSES:
-        return {}
-    return {
-        title: {name: float(value) for name, value in zip(names, values, strict=True)}
-        for title, values in figures.items()
-    }
 
 
 def _equal_mass_bins(confidence: np.ndarray, bins: int) -> list[np.ndarray]:

@@ -59,8 +59,9 @@ def _difference(metrics: dict) -> str:
 
 def _sizes(sizes: dict[str, dict]) -> list[str]:
     """The numbers of parameters, where both are known: a served teacher does not tell its own."""
-    counts = [sizes.get(model, {}).get("parameters") for model in ("teacher", "student")]
-    if None in counts:
+    each = (sizes.get(model, {}).get("parameters") for model in ("teacher", "student"))
+    counts = [count for count in each if count is not None]
+    if len(counts) < 2:
         return []
     return ["parameters {:.1f} M (teacher), {:.1f} M (student)".format(*(count / 1e6 for count in counts))]
 

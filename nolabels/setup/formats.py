@@ -47,8 +47,9 @@ def _form_of_content(path: Path, lines: Sequence[str]) -> str:
         raise UserError(f"{path}: row 1: must be a JSON object on each line, found a list")
     if all(line.lstrip().startswith("{") for line in lines):
         return "jsonl"
-    rows = [values for _, values in islice(csv_records(path), LINES) if values]
-    widths = {0 if isinstance(values, UserError) else len(values) for values in rows}
+    records = (values for _, values in islice(csv_records(path), LINES) if values)
+    rows = [[] if isinstance(values, UserError) else values for values in records]
+    widths = {len(values) for values in rows}
     if len(widths) == 1 and min(widths) > 1 and all(is_name(value) for value in rows[0]):
         return "csv"
     return "txt"

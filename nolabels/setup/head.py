@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -80,31 +80,35 @@ def _head_of_table(
     path: Path, form: str, wanted: set[str], classes: Collection[str], decide: Callable[[str], bool]
 ) -> Head:
     """read_head for csv and tsv."""
+    records: Iterable[tuple[int, list[str] | UserError]]
     records = csv_records(path) if form == "csv" else tsv_records(path)
-    rows = [(row, values) for row, values in islice(records, HEAD) if values]
-    rows = [(row, values) for row, values in rows if not isinstance(values, UserError)]
+    rows = [
+        (row, values) for row, values in islice(records, HEAD) if values and not isinstance(values, UserError)
+    ]
     if not rows:
         raise UserError(f"{path}: row 1: must hold texts, found no row that can be read")
     (_, first), *others = rows
-    rest = [values for _, values in others if len(values) == len(first)]
-    if others and not rest:
+    equal = [values for _, values in others if len(values) == len(first)]
+    if others and not equal:
         row, values = others[0]
         raise UserError(
             f"{path}: row {row}: must have {len(first)} columns as row 1 ({shown(', '.join(first))}), found "
             f"{len(values)}; in a csv a value with a comma needs quotes"
         )
-    rest = list(zip(*rest, strict=True)) or [()] * len(first)
-    header = is_header(first, rest, wanted, classes)
+    columns: list[tuple[str, ...]] = list(zip(*equal, strict=True)) or [()] * len(first)
+    header = is_header(first, columns, wanted, classes)
     if header is None:
         header = decide(shown(" | ".join(first)))
     names = first if header else [f"column_{number}" for number in range(1, len(first) + 1)]
     for name in names:
         check_unicode(path, 1, "the name of a column", name)
     if not header:
-        rest = [(value, *column) for value, column in zip(first, rest, strict=True)]
-    values = {name: list(column) for name, column in zip(names, rest, strict=True)}
+        columns = [(value, *column) for value, column in zip(first, columns, strict=True)]
+    table: dict[str, list[str | None]] = {
+        name: list(column) for name, column in zip(names, columns, strict=True)
+    }
     texts = [name for name in names if name and names.count(name) == 1]
-    return Head(form, None if header else names, values, texts)
+    return Head(form, None if header else names, table, texts)
 
 
 def _head_of_jsonl(path: Path) -> tuple[dict[str, list[str | None]], list[str]]:

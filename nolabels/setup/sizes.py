@@ -92,7 +92,10 @@ def count_texts(path: Path, sample: Sample, gold: Gold | None, task: Task) -> Te
     UserError
         As the stage `sample` does.
     """
-    texts, answered, answers, rows, empty, letters = {}, set(), Counter(), 0, 0, 0
+    texts: dict[str, str] = {}
+    answered: set[str] = set()
+    answers: Counter[str] = Counter()
+    rows = empty = letters = 0
     to_classes, reader = gold_classes(path, gold, task), read_rows(path, sample, gold)
     for row, text, value in islice(reader, ROWS):
         rows, letters = rows + 1, letters + len(text)
@@ -159,7 +162,7 @@ def fit_sizes(path: Path, counted: Texts, gold: Gold | None, shipped: Sample) ->
 
 def _zones_of(counted: Texts, share: float, seed: int) -> dict[str, list[str]]:
     """{"test", "dev", "pool"}: ids of the texts in each zone, in the order in which `sample` draws them."""
-    zones = {"test": [], "dev": [], "pool": []}
+    zones: dict[str, list[str]] = {"test": [], "dev": [], "pool": []}
     for identifier in sorted(counted.texts, key=lambda identifier: draw_key(seed, identifier)):
         position = hash_position(identifier)
         zones["test" if position < share else "dev" if position < 2 * share else "pool"].append(identifier)

@@ -93,7 +93,7 @@ def cross_fit(
     texts, learned = table["text"].to_pylist(), is_learned(table)
     fold = folds_of(table["id"].to_pylist(), settings.folds)
     probabilities = np.zeros((len(table), len(values.task.labels)))
-    others = dict.fromkeys(unseen, 0.0)
+    others = {name: np.zeros((len(some), probabilities.shape[1])) for name, some in unseen.items()}
     judges = np.zeros(len(table))
     for number in range(settings.folds):
         held_out = fold == number

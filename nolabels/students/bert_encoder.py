@@ -1,5 +1,7 @@
 """Classifiers on encoders that are built like BERT, with fewer operations."""
 
+from typing import Any, cast
+
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -13,7 +15,7 @@ MPNET = ("attn.q", "attn.k", "attn.v", "attn.o", "LayerNorm")
 NAMES = dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), BERT) | {"mpnet": MPNET}
 
 
-def _attention_parts(layer: nn.Module, model_type: str) -> list[nn.Module]:
+def _attention_parts(layer: Any, model_type: str) -> list[nn.Module]:
     """Query, key and value of a layer, and the linear layer and the norm behind attention."""
     return [layer.attention.get_submodule(name) for name in NAMES[model_type]]
 
@@ -25,10 +27,11 @@ def _relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
     They are read from the model here, not computed in the graph: distances share buckets by their
     logarithm, and another rounding of it could move one into the next bucket.
     """
-    if not hasattr(model.base_model.encoder, "compute_position_bias"):
+    encoder: Any = model.base_model.encoder
+    if not hasattr(encoder, "compute_position_bias"):
         return None
     longest = torch.empty(1, model.config.max_position_embeddings, 1)
-    (biases,) = model.base_model.encoder.compute_position_bias(longest).detach()
+    (biases,) = encoder.compute_position_bias(longest).detach()
     return torch.cat([biases[:, 1:, 0].flip(1), biases[:, 0]], 1)
 
 
@@ -44,10 +47,13 @@ class Encoder(nn.Module):
         layer is multiplied by it again.
     """
 
+    biases: torch.Tensor | None
+
     def __init__(self, model: PreTrainedModel, spread: list[torch.Tensor] | None = None):
         super().__init__()
-        self.model = model
-        self.base = model.base_model
+        # torch knows no types of what a module holds
+        self.model: Any = model
+        self.base: Any = model.base_model
         self.heads = model.config.num_attention_heads
         self.spread = nn.ParameterList(spread or [])
         self.register_buffer("biases", _relative_biases(model))
@@ -86,13 +92,13 @@ class Encoder(nn.Module):
 
 def norms_and_readers(model: PreTrainedModel) -> list[tuple[nn.Module | None, list[nn.Linear]]]:
     """Each layer norm but the last, or None where a projection stands in between, and the linear layers that read it."""
-    base = model.base_model
+    base: Any = model.base_model
     layers = base.encoder.layer
     projected = hasattr(base, "embeddings_project")
-    pairs = []
+    pairs: list[tuple[nn.Module | None, list[nn.Linear]]] = []
     for number, layer in enumerate(layers):
         before = layers[number - 1].output if number else None if projected else base.embeddings
         query, key, value, _, norm = _attention_parts(layer, model.config.model_type)
-        pairs.append((before and before.LayerNorm, [query, key, value]))
+        pairs.append((before and before.LayerNorm, cast(list[nn.Linear], [query, key, value])))
         pairs.append((norm, [layer.intermediate.dense]))
     return pairs

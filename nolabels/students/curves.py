@@ -47,7 +47,7 @@ def write_curve(path: Path, log: list[dict[str, Any]]) -> None:
         As `training.fit` returns it: a line for each time something was logged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    rows = {}
+    rows: dict[int, dict[str, float | str]] = {}
     for entry in log:
         row = rows.setdefault(entry["step"], {"step": entry["step"], "epoch": round(entry["epoch"], 3)})
         for name, key in LOGGED.items():

@@ -1,6 +1,7 @@
 """Linear layers and embeddings of 8-bit integers, and what is done so that they lose little."""
 
 from collections import Counter
+from typing import cast
 
 import torch
 from torch import nn
@@ -52,6 +53,9 @@ class Int8Linear(nn.Module):
 class Int8Embedding(nn.Module):
     """A table of embeddings as 8-bit integers, with a scale for each 32 numbers of a row."""
 
+    weight: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, embedding: nn.Embedding):
         super().__init__()
         table = embedding.weight.data
@@ -78,7 +82,7 @@ def to_int8(model: PreTrainedModel, layers: set[nn.Linear]) -> None:
     layers : set of torch.nn.Linear
         Its layers that are to be replaced.
     """
-    model.set_input_embeddings(Int8Embedding(model.get_input_embeddings()))
+    model.set_input_embeddings(Int8Embedding(cast(nn.Embedding, model.get_input_embeddings())))
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if child in layers:
@@ -98,7 +102,8 @@ def layers_used_once(model: PreTrainedModel, ids: torch.Tensor) -> set[nn.Linear
     ids : torch.Tensor, texts x tokens
         Any token ids.
     """
-    calls, handles = Counter(), []
+    calls: Counter[nn.Module] = Counter()
+    handles = []
     for module in model.modules():
         if type(module) is nn.Linear and module.out_features != model.config.num_labels:
             handles.append(module.register_forward_hook(lambda module, *_: calls.update([module])))
@@ -106,7 +111,7 @@ def layers_used_once(model: PreTrainedModel, ids: torch.Tensor) -> set[nn.Linear
         model(input_ids=ids)
     for handle in handles:
         handle.remove()
-    return {module for module, count in calls.items() if count == 1}
+    return {module for module, count in calls.items() if count == 1 and isinstance(module, nn.Linear)}
 
 
 def calibration_ids(model: PreTrainedModel, around: list[int]) -> torch.Tensor:

@@ -61,7 +61,7 @@ class Model:
         shares, limit = self.predict_proba(texts), self.threshold if threshold is None else threshold
         if self.multi_label:
             return (shares >= limit).astype(int)
-        return np.where(shares.max(1) >= (limit or 0), self.classes_[shares.argmax(1)], None)
+        return np.where(shares.max(1) >= (limit or 0), self.classes_[shares.argmax(1)], np.array(None))
 
 
 if __name__ == "__main__":

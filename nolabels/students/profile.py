@@ -135,11 +135,15 @@ def usualness(buckets: list[np.ndarray], reached: np.ndarray, texts: int, own: i
 def histogram(values: np.ndarray) -> dict:
     """Bars of about equal counts: `edges` between them, and the `counts` from each edge to below the next."""
     bars = max(1, min(MOST_BARS, len(values) // (2 * FEWEST)))
-    edges = np.unique(np.quantile(values, np.arange(1, bars) / bars, method="higher")) if bars > 1 else []
+    edges = (
+        np.unique(np.quantile(values, np.arange(1, bars) / bars, method="higher"))
+        if bars > 1
+        else np.zeros(0)
+    )
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     while (
         len(edges) and counts.min() < FEWEST
     ):  # where many values are the same: the bar joins the one beside it
-        edges = np.delete(edges, max(0, counts.argmin() - 1))
+        edges = np.delete(edges, max(0, int(counts.argmin()) - 1))
         counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     return {"edges": [round(float(edge), 4) for edge in edges], "counts": counts.tolist()}

@@ -4,9 +4,9 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
+from nolabels.core.params import HubModel
 from nolabels.core.stage import UserError
 from nolabels.data.hub import download, errors
 from nolabels.students.student import facts
@@ -53,12 +53,12 @@ def package(student: Path, shipped: Path, repository: str) -> Iterator[dict[str,
 
 def card(path: Path, repository: str, about: dict) -> str:
     """The model card of the repository: that of the ONNX form, with how both forms are used. about: see `facts`."""
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCard, ModelCardData
 
     if not path.is_file():
         raise UserError(f"{path}: must hold the student's card, found nothing; run dvc repro report")
     known = ModelCard(path.read_text(encoding="utf-8"), ignore_metadata_errors=True)
-    known.data.library_name = "transformers"
+    cast(ModelCardData, known.data).library_name = "transformers"
     head, heading, rest = known.text.partition("\n## How it was made\n")
     if not heading:
         raise UserError(f"{path}: must have a section 'How it was made', found none; run dvc repro report")
@@ -134,7 +134,8 @@ def push(repository: str, files: dict[str, Path], token: str, public: bool, revi
 
     logging.set_verbosity_error()  # a warning of the library shows addresses that let one in
     api = HfApi(token=token)
-    asset = SimpleNamespace(hub=repository, revision=revision, files={})
+    # not checked as one of params.yaml: the hub's own rules for a name are wider
+    asset = HubModel.model_construct(hub=repository, revision=revision, weights="safetensors", files={})
 
     def send():
         api.create_repo(repository, private=not public, exist_ok=True)
@@ -144,7 +145,8 @@ def push(repository: str, files: dict[str, Path], token: str, public: bool, revi
         adds = [CommitOperationAdd(path, str(file)) for path, file in files.items()]
         return api.create_commit(repository, adds, commit_message="Publish the student", revision=revision)
 
-    asset.revision = commit = ask_hub(asset, send).oid
+    commit = ask_hub(asset, send).oid
+    asset = asset.model_copy(update={"revision": commit})
     _, tree = ask_hub(asset, lambda: download.resolve(asset, "model", "publish"))
     for path, file in files.items():
         if path not in tree or not same(tree[path], file):
@@ -168,7 +170,7 @@ def same(there: Any, file: Path) -> bool:
     return there.blob_id == download.file_sum(file, "git")
 
 
-def ask_hub(asset: SimpleNamespace, ask: Callable) -> Any:
+def ask_hub(asset: HubModel, ask: Callable) -> Any:
     """What `ask()` returns; one line where the hub or the network is in the way."""
     try:
         return ask()

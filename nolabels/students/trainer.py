@@ -8,6 +8,8 @@ import numpy as np
 from nolabels.core.params import Learning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 HEAD_RATE = 10
@@ -16,7 +18,7 @@ GROUP_BATCHES = 50  # batches whose texts are sorted by length together, as in t
 
 def parameter_groups(model: "PreTrainedModel", decayed: set[str], settings: Learning) -> list[dict[str, Any]]:
     """AdamW's groups: the head at HEAD_RATE times the rate, and weight decay for `decayed` (names) alone."""
-    groups = {}
+    groups: dict[tuple[bool, bool], list] = {}
     for name, parameter in model.named_parameters():
         head = not name.startswith(f"{model.base_model_prefix}.")
         groups.setdefault((head, name in decayed), []).append(parameter)
@@ -80,7 +82,7 @@ def make_arguments(device: str) -> "type[TrainingArguments]":
     return Arguments
 
 
-def make_trainer() -> "type[Trainer]":
+def make_trainer() -> "Callable[..., Trainer]":
     """The class of the Trainer, with the two differences that the head of nolabels.students.training names."""
     import torch
     import transformers

@@ -12,7 +12,7 @@ from the Trainer's defaults in two points, whose gains stand in benchmarks/quali
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def _trainer_arguments(
 ) -> "TrainingArguments":
     """The Trainer's arguments, but for what hangs on the number of texts; validates: whether there are valid texts."""
     return make_arguments(device)(
-        output_dir=folder,
+        output_dir=str(folder),
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
@@ -190,7 +190,7 @@ def predict_proba(
     """
     import torch
 
-    probabilities = np.zeros((len(texts), model.config.num_labels), np.float32)
+    probabilities = np.zeros((len(texts), cast(int, model.config.num_labels)), np.float32)
     model.eval()
     with torch.inference_mode():
         for first in range(0, len(texts), PREDICT_BLOCK):

@@ -29,7 +29,8 @@ def token_batches(lengths: list[int], budget: int) -> list[list[int]]:
         The indices of each batch.
     """
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
-    batches, batch = [], []
+    batches: list[list[int]] = []
+    batch: list[int] = []
     for index in order:
         if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
             batches.append(batch)

@@ -45,7 +45,9 @@ class CausalReader:
         output.register_forward_hook(lambda module, inputs, result: self._output_layer(inputs[0]))
         # whether the model can leave logits out
         self.picks_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self.heads = {}  # (head, special): its token ids, and their keys and values
+        self.heads: dict[
+            tuple[str, bool], tuple[list[int], list | None]
+        ] = {}  # (head, special): its token ids, and their keys and values
 
     def _output_layer(self, hidden: torch.Tensor) -> torch.Tensor:
         """Logits in float32, whatever the precision of the hidden states."""
@@ -83,7 +85,8 @@ class CausalReader:
         # a prompt's last token is read for its prediction, so at least one is left outside the head
         shared = min(shared, min(len(ids) for group in prompts for ids in group) - 1)
         trees = [grow_tree([ids[shared:] for ids in group], words) for group in zip(*prompts, strict=True)]
-        states, reads = [], []  # reads: index in states, token, number of the score that it is a part of
+        states: list[torch.Tensor] = []
+        reads = []  # index in states, token, number of the score that it is a part of
         for batch in token_batches([len(tree.ids) for tree in trees], self.batch_tokens):
             hidden = self._hidden_states([trees[index] for index in batch], keys, shared)
             for row, index in enumerate(batch):
@@ -136,15 +139,15 @@ class CausalReader:
     @torch.inference_mode()
     def _hidden_states(self, trees: list[Tree], keys: list | None, shared: int) -> torch.Tensor:
         """The last hidden states of B trees behind `shared` cached head tokens: B x tokens x width."""
-        ids, positions, mask = batch_of_trees(trees, shared)
-        if mask.ndim == 4:
+        ids, positions, seen = batch_of_trees(trees, shared)
+        if seen.ndim == 4:
             # added to what attention weighs by, which all of its forms understand
-            visible, dtype = torch.from_numpy(mask), self.model.dtype
-            mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+            visible, dtype = torch.from_numpy(seen), self.model.dtype
+            mask = torch.zeros(seen.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
         else:
-            mask = torch.from_numpy(mask.astype(np.int64))
+            mask = torch.from_numpy(seen.astype(np.int64))
         cache = None
-        if shared:
+        if shared and keys is not None:
             cache = DynamicCache()
             for layer, (key, value) in enumerate(keys):
                 cache.update(

@@ -64,8 +64,8 @@ class CompletionsServer:
         self.url, self.model, self.served = url.rstrip("/"), model, served
         self.root = self.url.removesuffix("/v1")  # where llama-server has addresses of its own
         self.client = HttpClient(served, model)
-        self._echoes = None
-        self.slots = None  # a queue of llama-server's slots
+        self._echoes: bool | None = None
+        self.slots: queue.SimpleQueue[int] | None = None  # a queue of llama-server's slots
 
     def echoes(self) -> bool:
         """Whether the server gives log-probabilities of the prompt; asked once."""
@@ -143,7 +143,7 @@ class CompletionsServer:
         dict of int to float
             By token id.
         """
-        logprobs = {}
+        logprobs: dict[int, float] = {}
         while missing := [token for token in dict.fromkeys(wanted) if token not in logprobs]:
             logprobs |= self._forced(context, missing[0], 1 if len(missing) == 1 else LIKELY, slot)
         return logprobs
@@ -166,13 +166,13 @@ class CompletionsServer:
         likely = {other["id"]: other["logprob"] for other in chosen.get("top_logprobs") or []}
         return likely | {token: chosen["logprob"]}
 
-    def _free_slots(self) -> queue.SimpleQueue:
+    def _free_slots(self) -> queue.SimpleQueue[int]:
         """Numbers of llama-server's slots; -1, any of them, where it does not say how many there are."""
         try:
             total = self.client.request(f"{self.root}/props").get("total_slots")
         except UserError:  # closed to this key, say; a server that is gone shows at the next question
             total = None
-        slots = queue.SimpleQueue()
+        slots: queue.SimpleQueue[int] = queue.SimpleQueue()
         for slot in range(total) if total else [-1] * self.served.concurrency:
             slots.put(slot)
         return slots

@@ -8,11 +8,12 @@ chat form of a model is the server's secret, so its marks, where they are wanted
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
 from nolabels.core.params import Served, Template
-from nolabels.teachers.completions import CompletionsServer
+from nolabels.teachers.completions import CompletionsServer, Context, Tokens
 from nolabels.teachers.teacher import Reading, Span, Teacher
 
 FILE = "endpoint.json"  # what `fetch` writes into the teacher's folder: url and model
@@ -45,8 +46,8 @@ class Endpoint(Teacher):
             raise self.wrong_kind(f"an {FILE}, which an endpoint of fetch.models makes", [], folder)
         about = json.loads(path.read_text(encoding="utf-8"))
         self.server = CompletionsServer(about["endpoint"], about["model"], served)
-        self.endings = {}  # tokens of the class words, by Pair
-        self.null_scores = {}  # log-likelihoods behind an empty text, by Pair
+        self.endings: dict[Pair, Tokens] = {}  # tokens of the class words
+        self.null_scores: dict[Pair, float] = {}  # log-likelihoods behind an empty text
 
     def clean(self, text: str) -> str:
         """The text with marks like <|im_end|> taken apart, so that no text ends its own turn."""
@@ -59,7 +60,8 @@ class Endpoint(Teacher):
 
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score."""
-        asked = [(template.plain, word) for template in templates for word in words]
+        # a template of this kind has `plain`: Score sees to it
+        asked = [(cast(str, template.plain), word) for template in templates for word in words]
         self._learn_endings(asked)
         if new := [pair for pair in asked if pair not in self.null_scores]:
             self.null_scores.update(zip(new, self._loglikelihoods([""], new)[0], strict=True))
@@ -69,9 +71,9 @@ class Endpoint(Teacher):
     def _loglikelihoods(self, texts: list[str], asked: list[Pair]) -> np.ndarray:
         """Log-likelihoods of the class words of Q pairs behind N texts: N x Q, float64."""
         if self.server.echoes():
-            scores = self.server.map(self._echoed, [(text, *pair) for text in texts for pair in asked])
-            return np.array(scores, np.float64).reshape(len(texts), len(asked))
-        heads = {}
+            echoed = self.server.map(self._echoed, [(text, *pair) for text in texts for pair in asked])
+            return np.array(echoed, np.float64).reshape(len(texts), len(asked))
+        heads: dict[str, list[int]] = {}
         for number, (template, word) in enumerate(asked):
             heads.setdefault(split_template(template, word)[0], []).append(number)
         scores = np.empty((len(texts), len(asked)))
@@ -115,14 +117,18 @@ class Endpoint(Teacher):
     def _stepwise(self, question: tuple[str, list[Pair]]) -> list[float]:
         """Log-likelihoods of class words, token by token; question: text, Q pairs."""
         text, asked = question
-        paths, wanted = [], {}  # a path: the words' tokens, each with the context that it follows
+        wanted: dict[Context, list[int]] = {}
+        paths: list[
+            list[tuple[Context, int]]
+        ] = []  # a path: the words' tokens, each with the context that it follows
         for template, word in asked:
             before, start, _ = split_template(template, word)
-            tokens = self.endings[template, word]
+            tokens = cast(tuple[int, ...], self.endings[template, word])  # ids, where a server does not echo
             path = [((before + text + start, *tokens[:step]), token) for step, token in enumerate(tokens)]
             for context, token in path:
                 wanted.setdefault(context, []).append(token)
             paths.append(path)
+        assert self.server.slots is not None  # a server that does not echo has them
         slot = self.server.slots.get()
         try:
             logprobs = {

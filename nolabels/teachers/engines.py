@@ -4,6 +4,7 @@ All engines ask the same parts, so what they leave in the store is equal, byte f
 same number of threads (a pass is larger with more of them, and sums in another order).
 """
 
+import logging
 import os
 import re
 import socket
@@ -174,7 +175,7 @@ def _connect() -> ModuleType:
         ray.init(
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="ERROR",
+            logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": root, "HF_HUB_OFFLINE": "1"}},
         )
     except (OSError, RuntimeError, ValueError) as error:

@@ -9,6 +9,7 @@ several (multi_label=True).
 
 import itertools
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -36,20 +37,21 @@ class Entailment(LocalTeacher):
 
     kind = "entailment"
 
-    def _load(self, folder: str | Path, precision: str) -> None:
+    def _load(self, folder: Path, precision: str) -> None:
         classes = models.architectures(folder)
         if not any(one.endswith("ForSequenceClassification") for one in classes):
             raise self.wrong_kind("a sequence classifier trained on NLI", classes, folder)
         self.model, self.tokenizer = models.load_model(
             folder, "SequenceClassification", device=self.device, precision=precision
         )
-        labels = self.model.config.label2id
-        entailing = (number for label, number in labels.items() if label.lower().startswith("entail"))
-        self.entailment = next(entailing, None)
-        if self.entailment is None:
+        # each number once; in the configuration the types are those of files, where keys may be text
+        labels = cast(dict[str, int], self.model.config.label2id)
+        entailing = [number for label, number in labels.items() if label.lower().startswith("entail")]
+        if not entailing:
             raise self.wrong_kind("a model with an entailment label", [", ".join(labels)], folder)
+        self.entailment = entailing[0]
         self.against = -1 if self.entailment == 0 else 0
-        rival = self.model.config.id2label[range(len(labels))[self.against]]
+        rival = cast(dict[int, str], self.model.config.id2label)[range(len(labels))[self.against]]
         if len(labels) > 1 and rival.lower().startswith("neutral"):
             say(
                 f"score: note: a class judged by itself competes with {rival!r}, as in transformers' pipeline"
@@ -58,12 +60,13 @@ class Entailment(LocalTeacher):
             self.tokenizer.pad_token = self.tokenizer.eos_token
         if self.model.config.pad_token_id is None:
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.frame = PairFrame.of(self.tokenizer)
-        if self.frame is None:
+        frame = PairFrame.of(self.tokenizer)
+        if frame is None:
             rule = (
                 f"needs a tokenizer that joins two texts with special tokens alone, found another in {folder}"
             )
             raise self.error("kind", f"{self.kind} {rule}")
+        self.frame = frame
         self.size = models.max_input_tokens(self.model, self.tokenizer)
 
     @torch.inference_mode()
@@ -78,16 +81,16 @@ class Entailment(LocalTeacher):
         lengths = np.array([len(ids) for ids in premises])[:, None]
         kept = np.minimum(lengths, room).astype(int)  # room is infinite where the model has no limit
         totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
-        logits = np.zeros((len(texts) * count, self.model.config.num_labels), np.float32)
+        pair_logits = np.zeros((len(texts) * count, cast(int, self.model.config.num_labels)), np.float32)
         for batch in token_batches(totals, self.batch_tokens):
             pairs = [divmod(index, count) for index in batch]
-            logits[batch] = self._logits(
+            pair_logits[batch] = self._logits(
                 [
                     self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
                     for text, asked in pairs
                 ]
             ).cpu()
-        logits = logits.reshape(len(texts), len(templates), classes, -1)
+        logits = pair_logits.reshape(len(texts), len(templates), classes, -1)
         alone = logits.shape[-1] == 1
         against = np.full(logits.shape[:-1], np.nan, np.float32) if alone else logits[..., self.against]
         cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
@@ -107,8 +110,8 @@ class Entailment(LocalTeacher):
         if "token_type_ids" in names:
             batch["token_type_ids"] = [types for _, types in pairs]
         inputs = self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
-        inputs = {name: inputs[name].to(self.device) for name in names if name in inputs}
-        return self.model(**inputs).logits.float()
+        given = {name: inputs[name].to(self.device) for name in names if name in inputs}
+        return self.model(**given).logits.float()
 
 
 class PairFrame:
@@ -132,7 +135,7 @@ class PairFrame:
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> "PairFrame | None":
         """The frame of a tokenizer; None where its pairs are not two texts in a frame of special tokens."""
         probes = ("One town.", "Two long old rivers"), ("Is it? Yes", "A!")
-        frame = types_of_frame = None
+        frame, types_of_frame = None, []
         for left, right in probes:
             pair = tokenizer(left, right, return_token_type_ids=True, verbose=False)
             ids, types = pair["input_ids"], pair["token_type_ids"]
@@ -148,10 +151,10 @@ class PairFrame:
             ]
             if not frames or (frame and frames[0] != frame):
                 return None
-            frame = before, between, behind = frames[0]
+            before, between, behind = frame = frames[0]
             edges = np.cumsum([0, len(before), len(first), len(between), len(second), len(behind)])
             types_of_frame = [types[start] if start < end else 0 for start, end in itertools.pairwise(edges)]
-        return cls(*frame, types_of_frame)
+        return cls(before, between, behind, types_of_frame)
 
     def pair(self, premise: list[int], hypothesis: list[int]) -> tuple[list[int], list[int]]:
         """Token ids and token types of a premise and a hypothesis (token ids)."""
@@ -163,4 +166,5 @@ class PairFrame:
 
 def _hypothesis(template: Template, words: str) -> str:
     """The template's sentence about one class."""
+    assert template.hypothesis is not None  # a template of this kind: Score sees to it
     return template.hypothesis.replace("{class}", words)

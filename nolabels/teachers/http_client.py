@@ -76,7 +76,11 @@ class HttpClient:
                 if not all(future.done() for future in waiting):
                     self.stopped.set()
                     pool.shutdown(wait=True, cancel_futures=True)
-        errors = [future.exception() for future in waiting if not future.cancelled() and future.exception()]
+        errors = [
+            error
+            for future in waiting
+            if not future.cancelled() and (error := future.exception()) is not None
+        ]
         for error in sorted(errors, key=lambda error: isinstance(error, Stopped)):
             raise error
         return [future.result() for future in waiting]

@@ -5,6 +5,7 @@ what a kind needs is imported with its module.
 """
 
 from pathlib import Path
+from typing import Any, cast
 
 from nolabels.core.params import Score, Served
 from nolabels.teachers.teacher import Reading, Teacher
@@ -49,11 +50,11 @@ def load_teacher(
         Where the model is not of that kind.
     """
     reading = Reading(score.max_tokens, score.stride if score.long_text == "chunk" else None)
-    common = {"name": name, "reading": reading}
+    common: dict[str, Any] = {"name": name, "reading": reading}
     if score.kind == "endpoint":
         from nolabels.teachers.endpoint import Endpoint
 
-        return Endpoint(folder, served=served, **common)
+        return Endpoint(folder, served=cast(Any, served), **common)  # Params sees to it that it is there
     common |= {"device": device, "precision": precision}
     if score.kind == "entailment":
         from nolabels.teachers.entailment import Entailment

@@ -86,8 +86,9 @@ class KnownAnswers:
 
     def take(self, rows: np.ndarray) -> "KnownAnswers":
         """The answers to some of the texts (M indices); a text may come several times."""
-        arrays = (self.scores, self.against, self.tokens, self.cut, self.there, self.embeddings)
-        return KnownAnswers(*(None if array is None else array[rows] for array in arrays))
+        embeddings = None if self.embeddings is None else self.embeddings[rows]
+        answers = self.scores[rows], self.against[rows], self.tokens[rows], self.cut[rows]
+        return KnownAnswers(*answers, self.there[rows], embeddings)
 
     def missing(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """What to ask: (texts, templates, classes), index arrays; texts in their order.
@@ -95,7 +96,7 @@ class KnownAnswers:
         Texts that miss the same things come together. So the list has one entry, and more only where
         templates or classes have changed between runs.
         """
-        gaps = []
+        gaps: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
         if not len(self.there):
             return gaps
         patterns = np.packbits(~self.there.reshape(len(self.there), -1), axis=1)

@@ -57,7 +57,7 @@ class Likelihood(LocalTeacher):
 
     kind = "likelihood"
 
-    def _load(self, folder: str | Path, precision: str) -> None:
+    def _load(self, folder: Path, precision: str) -> None:
         classes = models.architectures(folder)
         if not any(one.endswith(("ForCausalLM", "LMHeadModel")) for one in classes):
             raise self.wrong_kind("a causal language model", classes, folder)
@@ -71,7 +71,9 @@ class Likelihood(LocalTeacher):
         # a prompt without any token begins like a document
         first = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, 0)
         self.start = [next(token for token in first if token is not None)]
-        self.null_scores = {}  # of the null prompts, those with an empty text
+        self.null_scores: dict[
+            tuple[Prompt, ...], np.ndarray
+        ] = {}  # of the null prompts, those with an empty text
         self.tolerance = TOLERANCE[precision]
 
     def clean(self, text: str) -> str:
@@ -92,7 +94,7 @@ class Likelihood(LocalTeacher):
     def loglikelihoods(self, texts: list[str], prompts: tuple[Prompt, ...]) -> np.ndarray:
         """Log-likelihoods of the class words of T prompts behind N texts: N x T x K, float32."""
         scores = np.zeros((len(texts), len(prompts), len(prompts[0].words)), np.float32)
-        groups = {}
+        groups: dict[tuple[str, bool], list[int]] = {}
         for index, prompt in enumerate(prompts):
             groups.setdefault((prompt.head, prompt.special), []).append(index)
         for (head, special), members in groups.items():

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from transformers import PreTrainedModel
+
 from nolabels.teachers import packing
 from nolabels.teachers.batches import pass_tokens
 from nolabels.teachers.teacher import Reading, Teacher
@@ -25,6 +27,8 @@ class LocalTeacher(Teacher):
         Where the model is not of this kind.
     """
 
+    model: PreTrainedModel
+
     def __init__(
         self,
         folder: str | Path,
@@ -37,10 +41,10 @@ class LocalTeacher(Teacher):
     ):
         self.name, self.device, self.reading = name, device, reading
         self.batch_tokens = batch_tokens or pass_tokens(device)
-        self._load(folder, precision)
+        self._load(Path(folder), precision)
         self.parameters = self.model.num_parameters()
         packing.pack(self.model, device, precision, reading.max_tokens)
 
-    def _load(self, folder: str | Path, precision: str) -> None:
+    def _load(self, folder: Path, precision: str) -> None:
         """Sets `model`, `tokenizer` and what the kind reads from them. Raises UserError for a model of another kind."""
         raise NotImplementedError

@@ -87,7 +87,7 @@ def _children(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module]]:
     return [(parent, name, child) for parent in model.modules() for name, child in parent.named_children()]
 
 
-def replacement(kind: type[nn.Module], layer: nn.Module) -> nn.Module | None:
+def replacement(kind: type[GatedFeedForward] | type[RMSNorm], layer: nn.Module) -> nn.Module | None:
     """A GatedFeedForward or an RMSNorm that answers like the layer, or None where the layer is of another make."""
     if not all(hasattr(layer, name) for name in kind.parts):
         return None

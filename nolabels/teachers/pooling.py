@@ -56,7 +56,7 @@ def read_steps(folder: Path) -> list[Callable] | None:
     path = folder / "modules.json"
     if not path.exists():
         return None
-    steps = []
+    steps: list[Callable] = []
     for module in json.loads(path.read_text(encoding="utf-8")):
         name, own = module["type"].split(".")[-1], folder / module["path"]
         if name == "Transformer" and not steps:

@@ -79,7 +79,7 @@ def branches_of(prompts: list[list[int]], words: Sequence[tuple[int, ...]]) -> l
     words : sequence of K tuples of int
         Token ids of the class words behind each prompt.
     """
-    stems = {}
+    stems: dict[tuple[int, ...], list[int]] = {}
     for number in sorted(range(len(words)), key=lambda number: -len(words[number])):
         word = words[number]
         stem = next((path for path in stems if path[: len(word) - 1] == word[:-1]), word[:-1])
@@ -101,7 +101,10 @@ def grow_tree(prompts: Sequence[Ids], words: Sequence[Sequence[tuple[int, ...]]]
     words : sequence of T sequences of K tuples of int
         Token ids of the class words behind each prompt.
     """
-    ids, depths, parents, children, reads = [], [], [], {}, []
+    ids: list[int] = []
+    depths: list[int] = []
+    children: dict[tuple[int, int], int] = {}
+    parents, reads = [], []
 
     def walk(node, tokens):
         path = [node]

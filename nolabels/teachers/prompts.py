@@ -1,6 +1,7 @@
 """Templates as prompts of a language model: what stands before a text, behind it, and the class words' tokens."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from transformers import PreTrainedTokenizerBase
 
@@ -49,10 +50,11 @@ def render(template: Template, words: list[str], tokenizer: PreTrainedTokenizerB
     UserError
         Where the tokenizer has no chat form, or joins class words to what stands before them.
     """
-    if template.chat is None:
+    if template.plain is not None:
         head, after = template.plain.split("{text}")
         tail, special = after, True
     else:
+        assert template.chat is not None and template.answer is not None  # Template sees to it
         if tokenizer.chat_template is None:
             raise UserError(
                 f"params.yaml: {setting}: a chat template needs a teacher with a chat form; "
@@ -62,7 +64,7 @@ def render(template: Template, words: list[str], tokenizer: PreTrainedTokenizerB
         rendered = tokenizer.apply_chat_template(
             [{"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
         )
-        head, after = rendered.split(SENTINEL)
+        head, after = cast(str, rendered).split(SENTINEL)  # text, since tokenize is False
         tail, special = after + template.answer, False
     tail, end = tail.split("{class}")
     start = tail.rstrip()

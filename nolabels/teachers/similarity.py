@@ -52,11 +52,11 @@ class Similarity(LocalTeacher):
     def __init__(self, folder: str | Path, *, descriptions: dict[str, str], **given: Any):
         super().__init__(folder, **given)
         self.descriptions = descriptions
-        self.class_embeddings = {}
+        self.class_embeddings: dict[str, np.ndarray] = {}
 
-    def _load(self, folder: str | Path, precision: str) -> None:
+    def _load(self, folder: Path, precision: str) -> None:
         classes = models.architectures(folder)
-        steps = read_steps(Path(folder))
+        steps = read_steps(folder)
         if steps is None and (not classes or classes[0].endswith(OTHER)):
             raise self.wrong_kind("a sentence encoder", classes, folder)
         causal = classes and classes[0].endswith(("ForCausalLM", "LMHeadModel"))
@@ -95,7 +95,7 @@ class Similarity(LocalTeacher):
                 encoded["input_ids"][row] = [self.tokenizer.eos_token_id or 0]
         lengths = [len(ids) for ids in encoded["input_ids"]]
         cut = np.array([len(ids) for ids in whole["input_ids"]]) > lengths
-        embeddings = None
+        embeddings = np.empty((0, 0), np.float32)  # its width is known with the first batch
         for batch in token_batches(lengths, self.batch_tokens):
             inputs = self.tokenizer.pad(
                 {name: [column[index] or [0] for index in batch] for name, column in encoded.items()},
@@ -103,7 +103,7 @@ class Similarity(LocalTeacher):
                 return_attention_mask=True,
             )
             part = self._embed_batch(inputs.to(self.device))
-            if embeddings is None:
+            if not len(embeddings):
                 embeddings = np.empty((len(texts), part.shape[1]), np.float32)
             embeddings[batch] = part
         return embeddings, cut
@@ -123,5 +123,6 @@ class Similarity(LocalTeacher):
 
 def _class_text(template: Template, words: str, descriptions: dict[str, str]) -> str:
     """The template's text about one class."""
+    assert template.class_text is not None  # a template of this kind: Score sees to it
     fields = {"{class}": words, "{description}": descriptions.get(words, "")}
     return re.sub(r"\{class\}|\{description\}", lambda field: fields[field[0]], template.class_text)

@@ -169,10 +169,11 @@ def asker_settings(score: Mapping[str, Any]) -> dict[str, Any]:
     chunk and stride): answers that were given before the keys were renamed are still known.
     """
     long_text = score.get("long_text")
+    earlier: dict[Any, str] = {"truncate": "cut", "chunk": "parts"}
     return {
         "kind": score.get("kind"),
         "max_tokens": score.get("max_tokens"),
-        "long_text": {"truncate": "cut", "chunk": "parts"}.get(long_text, long_text),
+        "long_text": earlier.get(long_text, long_text),
         "overlap": score["stride"] if "stride" in score else score.get("overlap"),
     }
 

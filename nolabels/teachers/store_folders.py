@@ -155,4 +155,4 @@ def open_folder(root: str | Path, name: str = "") -> LocalFolder | RemoteFolder:
     UserError
         Where an address cannot be reached.
     """
-    return RemoteFolder(root, name) if "://" in str(root) else LocalFolder(Path(root, name))
+    return RemoteFolder(str(root), name) if "://" in str(root) else LocalFolder(Path(root, name))

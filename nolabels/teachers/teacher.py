@@ -3,11 +3,15 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nolabels.core.params import Template
 from nolabels.core.stage import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 Span = tuple[int, int]  # where a token begins and ends in its text, in characters
 
@@ -73,6 +77,7 @@ class Teacher:
 
     kind: str
     name: str
+    tokenizer: "PreTrainedTokenizerBase"
     reading: Reading
     parameters: int | None
 

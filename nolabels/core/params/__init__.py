@@ -8,10 +8,21 @@ Nothing here has a default value: a default is a value that DVC cannot see. A ke
 (`... | None = None`) is one whose absence means "none".
 """
 
-from nolabels.core.params.assets import Endpoint, Fetch, HubDataset, HubModel, Own, Package, Parts, Splits
+from nolabels.core.params.assets import (
+    Asset,
+    Dataset,
+    Endpoint,
+    Fetch,
+    HubDataset,
+    HubModel,
+    Own,
+    Package,
+    Parts,
+    Splits,
+)
 from nolabels.core.params.reading import PATH, check, load, parse
 from nolabels.core.params.sample import Gold, Sample, Zones
-from nolabels.core.params.settings import Label, Learning, Runtime, Served, Train
+from nolabels.core.params.settings import Label, Learning, Report, Runtime, Served, Train
 from nolabels.core.params.task import Class, Task
 from nolabels.core.params.teachers import FORMS, Score, Template
 from nolabels.core.params.values import Section
@@ -20,7 +31,9 @@ from nolabels.core.params.whole import Params
 __all__ = [
     "FORMS",
     "PATH",
+    "Asset",
     "Class",
+    "Dataset",
     "Endpoint",
     "Fetch",
     "Gold",
@@ -32,6 +45,7 @@ __all__ = [
     "Package",
     "Params",
     "Parts",
+    "Report",
     "Runtime",
     "Sample",
     "Score",

@@ -47,7 +47,9 @@ class Endpoint(Section):
 class HubModel(Section):
     hub: HubName
     revision: Text
-    weights: matching(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
+    weights: Annotated[
+        str, matching(r"safetensors|pickle|[^/\\]+\.gguf", "safetensors, pickle or the name of a .gguf file")
+    ]
     files: dict[Text, Sha256]
 
 

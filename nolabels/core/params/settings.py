@@ -59,10 +59,16 @@ class Report(Section):
     show_texts: bool
     note: Text | None
     compare_to: Text | None = None
-    license: matching(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0") | None
+    license: (
+        Annotated[
+            str, matching(r"[a-z0-9][a-z0-9.+-]*", "a licence as model hubs spell it, such as apache-2.0")
+        ]
+        | None
+    )
     language: (
         Annotated[
-            list[matching(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")], Field(min_length=1)
+            list[Annotated[str, matching(r"[a-z]{2,3}", "the code of a language (ISO 639), such as en")]],
+            Field(min_length=1),
         ]
         | None
     )

@@ -40,8 +40,8 @@ def contains_once(*placeholders: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
-def matching(pattern: str, description: str) -> Any:
-    """A type: text that matches a pattern as a whole.
+def matching(pattern: str, description: str) -> AfterValidator:
+    """A validator: text that matches a pattern as a whole.
 
     Parameters
     ----------
@@ -52,8 +52,7 @@ def matching(pattern: str, description: str) -> Any:
 
     Returns
     -------
-    type
-        An annotated str.
+    pydantic.AfterValidator
     """
 
     def validate(value: str) -> str:
@@ -61,18 +60,23 @@ def matching(pattern: str, description: str) -> Any:
             raise ValueError(f"must be {description}")
         return value
 
-    return Annotated[str, AfterValidator(validate)]
+    return AfterValidator(validate)
 
 
 Float = Annotated[float, BeforeValidator(_number)]
 Text = Annotated[str, BeforeValidator(_quoted), Field(min_length=1)]
-HubName = matching(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", "OWNER/NAME as the hub has it")
-Sha256 = matching(r"[0-9a-f]{64}", "64 hex digits")
+HubName = Annotated[
+    str, matching(r"([A-Za-z0-9][\w.-]*/)?[A-Za-z0-9][\w.-]*", "OWNER/NAME as the hub has it")
+]
+Sha256 = Annotated[str, matching(r"[0-9a-f]{64}", "64 hex digits")]
 Precision = Literal["auto", "float32", "bfloat16"]
 Share = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1)]
 
 # of a model under fetch.models, and so of a folder in models/, which holds the student and your own models too
-Name = matching(
-    r"(?!(own|student)$)[a-z][a-z0-9_]{0,15}",
-    "1 to 16 small letters, digits and _, the first a letter, and neither own nor student",
-)
+Name = Annotated[
+    str,
+    matching(
+        r"(?!(own|student)$)[a-z][a-z0-9_]{0,15}",
+        "1 to 16 small letters, digits and _, the first a letter, and neither own nor student",
+    ),
+]

@@ -1,6 +1,7 @@
 """The whole of params.yaml: its sections, and the rules between them."""
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -78,7 +79,9 @@ class Params(Section):
     @model_validator(mode="after")
     def _known_classes(self) -> Self:
         gold = self.sample.gold
-        named = {"label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}}
+        named: dict[str, Iterable[str]] = {
+            "label.prior": self.label.prior if isinstance(self.label.prior, dict) else {}
+        }
         if gold is not None:
             named["sample.gold.ranges"] = gold.ranges or {}
             named["sample.gold.values"] = [name for name in (gold.values or {}).values() if name is not None]

@@ -54,7 +54,7 @@ def take_dataset(asset: HubDataset, name: str, folder: Path) -> str:
         if path.is_file():
             path.unlink()
     sums = download(asset, "dataset", name, commit, files, folder / PARTS)
-    origins = {}
+    origins: dict[str, dict] = {}
     for role, sources in paths.items():
         origins |= _write_role(folder, role, sources, form, options, sums, name)
     shutil.rmtree(folder / PARTS)

@@ -27,7 +27,7 @@ def address() -> str:
     from huggingface_hub import constants
 
     parts = urlsplit(constants.ENDPOINT)
-    return parts.hostname + (f":{parts.port}" if parts.port else "")
+    return (parts.hostname or "HF_ENDPOINT (which names no host)") + (f":{parts.port}" if parts.port else "")
 
 
 def attempt(asset: Asset, kind: str, name: str, request: Callable[[], Answer]) -> Answer:
@@ -54,7 +54,9 @@ def attempt(asset: Asset, kind: str, name: str, request: Callable[[], Answer]) -
     UserError
         Where the hub refuses, or fails after the last pause too.
     """
-    for pause in (*PAUSES, None):
+    pauses = iter(PAUSES)
+    while True:
+        pause = next(pauses, None)
         try:
             return request()
         except UserError:
@@ -70,12 +72,12 @@ def attempt(asset: Asset, kind: str, name: str, request: Callable[[], Answer]) -
         time.sleep(pause)
 
 
-def explain(error: Exception, asset: Asset, kind: str) -> tuple[bool, str | None]:
+def explain(error: BaseException, asset: Asset, kind: str) -> tuple[bool, str | None]:
     """What an error of a request means.
 
     Parameters
     ----------
-    error : Exception
+    error : BaseException
         What the request raised.
     asset : HubModel or HubDataset
         What was requested.
@@ -92,7 +94,8 @@ def explain(error: Exception, asset: Asset, kind: str) -> tuple[bool, str | None
     access = "with the token of HF_TOKEN" if token() else "without a token (HF_TOKEN is not set)"
     while isinstance(error, (errors.LocalEntryNotFoundError, errors.FileMetadataError)) and error.__cause__:
         error = error.__cause__
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
     if isinstance(error, errors.GatedRepoError):
         return False, f"{asset.hub} is gated and refused {access}; ask for access on its page"
     if isinstance(error, errors.RevisionNotFoundError):
@@ -100,7 +103,7 @@ def explain(error: Exception, asset: Asset, kind: str) -> tuple[bool, str | None
     if isinstance(error, errors.RepositoryNotFoundError):
         return False, f"hub must name a {kind} of {address()}, found none called {asset.hub} {access}"
     if isinstance(error, errors.EntryNotFoundError) and status == 404:
-        path = urlsplit(str(error.response.url)).path.split("/resolve/")[-1].split("/", 1)[-1]
+        path = urlsplit(str(getattr(response, "url", ""))).path.split("/resolve/")[-1].split("/", 1)[-1]
         return False, f"{asset.hub} must have {path} at the revision, found none"
     if isinstance(error, errors.OfflineModeIsEnabled):
         return False, f"{address()} must be asked, found HF_HUB_OFFLINE set"

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import time
+from typing import Any
 
 import prometheus_client as prometheus
 from fastapi import FastAPI, Request
@@ -83,7 +84,7 @@ def make_app(model: Model, limits: argparse.Namespace) -> FastAPI:
     example = {"texts": ["A warm, funny film.", "Dull."], "all": True}
     content = {"application/json": {"schema": Given.model_json_schema(), "example": example}}
     body = {"requestBody": {"content": content, "required": True}}
-    responses = {200: {"model": Answer | Answers}}
+    responses: dict[int | str, dict[str, Any]] = {200: {"model": Answer | Answers}}
     responses |= {status: {"model": Error} for status in (400, 408, 413, 422, 500, 503, 504)}
 
     @app.post("/predict", responses=responses, openapi_extra=body)
@@ -114,5 +115,5 @@ def make_app(model: Model, limits: argparse.Namespace) -> FastAPI:
         text = prometheus.generate_latest(batches.figures.registry)
         return Response(text, media_type="text/plain; version=0.0.4")
 
-    app.add_exception_handler(HTTPException, elsewhere)
+    app.exception_handler(HTTPException)(elsewhere)
     return app

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+from typing import Any
 
 import numpy as np
 from fastapi import Request
@@ -117,7 +118,7 @@ def answer_of(model: Model, row: np.ndarray, threshold: float | None, everything
     names, limit = model.classes_.tolist(), model.threshold if threshold is None else threshold
     some = np.flatnonzero(row >= limit).tolist() if model.multi_label else [int(row.argmax())]
     rounded = [round(float(share), 4) for share in row]
-    answer = {"label": [names[n] for n in some], "probability": [rounded[n] for n in some]}
+    answer: dict[str, Any] = {"label": [names[n] for n in some], "probability": [rounded[n] for n in some]}
     if not model.multi_label:
         answer = {name: one[0] for name, one in answer.items()}
         answer["label"] = answer["label"] if limit is None or row.max() >= limit else None

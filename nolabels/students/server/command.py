@@ -56,8 +56,9 @@ def open_model(folder: Path, threads: int) -> Model:
     if not isinstance(known, dict) or not keys <= set(known) or not known["classes"]:
         sys.exit(f"error: {folder / 'classes.json'}: must be an object with {', '.join(sorted(keys))}")
     about = importlib.util.spec_from_file_location("predict", folder / "predict.py")
-    module = importlib.util.module_from_spec(about)
-    step("predict.py", "must be Python", lambda: about.loader.exec_module(module))
+    assert about is not None and about.loader is not None  # both are, for a name in .py
+    module, loader = importlib.util.module_from_spec(about), about.loader
+    step("predict.py", "must be Python", lambda: loader.exec_module(module))
     if not hasattr(getattr(module, "Model", None), "predict_proba"):
         sys.exit(
             f"error: {folder / 'predict.py'}: must have a Model with predict_proba; export the student anew"
