@@ -71,6 +71,7 @@ while [ $# -gt 1 ]; do [ "$1" = --body-file ] && cp "$2" "$ASKED/comment.md"; sh
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_a_pull_request_gets_one_comment(project, tmp_path):
     """The workflow's script whole, on a clone that has Git and a remote alone; only GitHub's own program is made up."""
     project.dvc("remote", "add", "-d", "shared", str(tmp_path / "remote"))

@@ -20,6 +20,7 @@ def test_every_cell_that_prints_has_its_output():
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_tutorial_runs_at_small_size(project, monkeypatch):
     from nbclient import NotebookClient
 
