@@ -243,6 +243,12 @@ FILES = {
         {"format": "jsonl", "gold": NAMES},
         "row 1: label must be one value, found {'is': 'positive'}",
     ),
+    "gold that is a list with no number in it": (
+        "a.jsonl",
+        b'{"text": "good", "label": [1.5, NaN]}\n',
+        {"format": "jsonl", "gold": NAMES},
+        "row 1: label must be one value, found [1.5, nan]",
+    ),
     "half a character": (
         "a.jsonl",
         b'{"text": "good"}\n{"text": "\\ud83d"}\n',

@@ -99,10 +99,12 @@ def test_the_workflow_runs_the_gate():
     assert run["env"]["PIP_EXTRA_INDEX_URL"] in Path("docs/faults.md").read_text(encoding="utf-8")
 
 
-def test_pre_commit_runs_the_pinned_ruff():
-    (repo,) = yaml.safe_load(Path(".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+def test_pre_commit_runs_the_pinned_ruff_and_the_mypy_that_is_installed():
+    repo, local = yaml.safe_load(Path(".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert (
         repo["repo"].endswith("/ruff-pre-commit")
         and repo["rev"] == f"v{pins('requirements-dev.txt')['ruff']}"
     )
     assert [hook["id"] for hook in repo["hooks"]] == ["ruff-check", "ruff-format"]
+    assert local["repo"] == "local"
+    assert [(hook["entry"], hook["language"]) for hook in local["hooks"]] == [("mypy", "system")]

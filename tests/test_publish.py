@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nolabels.data.hub import errors
 from nolabels.students import predict
 from stages import export
 from tests import hub, tiny
@@ -283,6 +284,11 @@ def test_a_hub_that_refuses_is_told_in_one_line(project, served, fault, message)
     said = refused(publish(project, url, NAME, token="hf_wrong" if fault == "token" else hub.TOKEN, **more))
     assert said.startswith("publish: ") and message in said and hub.TOKEN not in said
     assert served.repositories == {}
+
+
+def test_an_address_without_a_host_is_named_in_a_message(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "hub.example")
+    assert errors.address() == "HF_ENDPOINT (which names no host)"
 
 
 def test_a_hub_without_xet_is_told_in_one_line(project, served):
