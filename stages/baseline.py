@@ -4,28 +4,28 @@ usage: python -m stages.baseline data/teacher_train.parquet data/dev.parquet dat
            data/baseline_dev.parquet data/baseline_test.parquet
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow.compute as pc
 
 from nolabels.core import params
 from nolabels.core.labels import decide, from_column, to_column
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import path_arguments, run, say
 from nolabels.core.tables import read_table, write_predictions
 from nolabels.labeling.tfidf import fit_predict
 
 TEXTS = 100_000  # at most so many are learned from; a pool stands in random order
 
+PATHS = {
+    "table": "what to learn from",
+    "dev": "dev texts, without answers",
+    "test": "test texts, without answers",
+    "dev_answers": "table to write: its answers on dev",
+    "test_answers": "table to write: its answers on test",
+}
+
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    parser.add_argument("table", type=Path, help="what to learn from")
-    parser.add_argument("dev", type=Path, help="dev texts, without answers")
-    parser.add_argument("test", type=Path, help="test texts, without answers")
-    parser.add_argument("dev_answers", type=Path, help="table to write: its answers on dev")
-    parser.add_argument("test_answers", type=Path, help="table to write: its answers on test")
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     task = params.load().task
     names = task.labels
 

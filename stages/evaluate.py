@@ -10,10 +10,9 @@ Where there is no assistant, the teacher's answers stand in its place.
 """
 
 import csv
-from pathlib import Path
 
 from nolabels.core import params
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import path_arguments, run, say
 from nolabels.core.tables import about, read_table, write_json, write_table
 from nolabels.data.annotations import read_answers
 from nolabels.reporting.comparison import MODELS, compare_tables, mistakes_table
@@ -21,7 +20,7 @@ from nolabels.reporting.curves import plot_tables
 from nolabels.reporting.metrics import classes_without_gold, comparison_metrics
 from nolabels.reporting.summary import summary_lines
 
-ARGUMENTS = {
+PATHS = {
     "pool": "pool texts, whose answers belong into data/corrections.csv",
     "other": "the other one of dev and test",
     "texts": "the texts to compare on: dev or test",
@@ -64,10 +63,7 @@ def write_csv(path, columns, rows):
 
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    for name, description in ARGUMENTS.items():
-        parser.add_argument(name, type=Path, help=description)
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     task, split = params.load().task, args.texts.stem
 
     texts = read_table(args.texts, ["id", "text"])

@@ -12,16 +12,26 @@ import json
 import shutil
 import time
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from nolabels.core import models, params, speed
-from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.core.tables import about, read_table, write_json, write_predictions
 from nolabels.students.student import facts, labels_of
 
+PATHS = {
+    "student": "folder of the trained student",
+    "dev": "dev texts, without answers",
+    "test": "test texts, without answers",
+    "student_dev": "the student's answers on dev, to compare with",
+    "student_test": "the student's answers on test, to compare with",
+    "folder": "folder to write: the student as people ship it",
+    "onnx_dev": "table to write: its answers on dev",
+    "onnx_test": "table to write: its answers on test",
+    "metrics": "JSON to write",
+}
 FILES = ("model.onnx", "tokenizer.json", "classes.json", "predict.py")
 
 
@@ -72,20 +82,7 @@ def answer(args, part, model, known):
 
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    for name, what in (
-        ("student", "folder of the trained student"),
-        ("dev", "dev texts, without answers"),
-        ("test", "test texts, without answers"),
-        ("student_dev", "the student's answers on dev, to compare with"),
-        ("student_test", "the student's answers on test, to compare with"),
-        ("folder", "folder to write: the student as people ship it"),
-        ("onnx_dev", "table to write: its answers on dev"),
-        ("onnx_test", "table to write: its answers on test"),
-        ("metrics", "JSON to write"),
-    ):
-        parser.add_argument(name, type=Path, help=what)
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
 
     from nolabels.students.predict import Model

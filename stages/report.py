@@ -12,15 +12,14 @@ usage: python -m stages.report data/pool.parquet data/dev.parquet data/test.parq
 
 import csv
 import json
-from pathlib import Path
 
 from nolabels.core import params, speed
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import path_arguments, run, say
 from nolabels.core.tables import about, read_table
 from nolabels.reporting.changes import changes_since
 from nolabels.reporting.page import Run, leading_split, render_pages, split_of_mistakes
 
-ARGUMENTS = {
+PATHS = {
     "pool_texts": "the texts of the pool",
     "dev_texts": "those of dev",
     "test_texts": "those of test",
@@ -90,10 +89,7 @@ def read_run(args):
 
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    for name, description in ARGUMENTS.items():
-        parser.add_argument(name, type=Path, help=description)
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     pages = render_pages(read_run(args))
 
     args.reports.mkdir(parents=True, exist_ok=True)

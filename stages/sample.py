@@ -6,21 +6,27 @@ files that people answer it reads which texts are answered, and not the answers:
 usage: python -m stages.sample data/raw data/dev_labels.csv data/test_labels.csv data metrics/sample.json
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from nolabels.core import params
-from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.core.tables import write_json
 from nolabels.data.annotations import read_ids
 from nolabels.data.readers import list_files
 from nolabels.data.source import first_of_each, is_among, scan
 from nolabels.data.splits import draw_texts, write_tables
 
+PATHS = {
+    "raw": "folder with the raw files",
+    "dev_labels": "csv of a person's answers to dev texts",
+    "test_labels": "csv of a person's answers to test texts",
+    "out": "folder for pool, test, gold, dev, dev_gold",
+    "metrics": "JSON to write: what was drawn and left out",
+}
+
 
 def main(argv=None):
-    args = read_arguments(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
     sample, task = values.sample, values.task
     notebook = sample.method == "notebook"
@@ -69,16 +75,6 @@ def main(argv=None):
     summarize(sample, drawn, counts, bool(test_files))
     if sample.gold:
         warn_of_absent_classes(drawn, answers, task.labels)
-
-
-def read_arguments(argv):
-    parser = arguments(__doc__)
-    parser.add_argument("raw", type=Path, help="folder with the raw files")
-    parser.add_argument("dev_labels", type=Path, help="csv of a person's answers to dev texts")
-    parser.add_argument("test_labels", type=Path, help="csv of a person's answers to test texts")
-    parser.add_argument("out", type=Path, help="folder for pool, test, gold, dev, dev_gold")
-    parser.add_argument("metrics", type=Path, help="JSON to write: what was drawn and left out")
-    return parser.parse_args(argv)
 
 
 def summarize(sample, drawn, counts, with_test_file):

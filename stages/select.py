@@ -6,8 +6,6 @@ usage: python -m stages.select data/pool.parquet data/labeled.parquet data/dev.p
            data/corrections.csv data/teacher_train.parquet data/review.csv data/review_dev.csv data/review_test.csv
 """
 
-from pathlib import Path
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,13 +14,25 @@ from nolabels.core import params
 from nolabels.core.labels import from_column, margins, most_confident, to_column
 from nolabels.core.schemas import train_schema
 from nolabels.core.spelling import join
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import path_arguments, run, say
 from nolabels.core.tables import fixed, is_in_split, matrix, read_table, write_table
 from nolabels.data.annotations import read_answers, write_review
 
+PATHS = {
+    "pool": "pool texts",
+    "labeled": "the teacher's labels",
+    "dev": "dev texts, without answers",
+    "test": "test texts, without answers",
+    "corrections": "csv of a person's answers to pool texts",
+    "train": "table to write: what the student learns from",
+    "review": "csv to write: pool texts where an answer helps most",
+    "review_dev": "csv to write: random dev texts to answer as gold to choose by",
+    "review_test": "csv to write: random test texts to answer as gold of the final figure",
+}
+
 
 def main(argv=None):
-    args = read_arguments(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
     task, names, select = values.task, values.task.labels, values.select
 
@@ -59,23 +69,6 @@ def main(argv=None):
         f"select: {int(learn[train].sum())} texts to learn from, {int(corrected.sum())} of all answered by a person; "
         f"{len(unsure)} to review"
     )
-
-
-def read_arguments(argv):
-    parser = arguments(__doc__)
-    for name, description in (
-        ("pool", "pool texts"),
-        ("labeled", "the teacher's labels"),
-        ("dev", "dev texts, without answers"),
-        ("test", "test texts, without answers"),
-        ("corrections", "csv of a person's answers to pool texts"),
-        ("train", "table to write: what the student learns from"),
-        ("review", "csv to write: pool texts where an answer helps most"),
-        ("review_dev", "csv to write: random dev texts to answer as gold to choose by"),
-        ("review_test", "csv to write: random test texts to answer as gold of the final figure"),
-    ):
-        parser.add_argument(name, type=Path, help=description)
-    return parser.parse_args(argv)
 
 
 def correct(ids, corrections, labels, probabilities, names):

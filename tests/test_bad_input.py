@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from nolabels.core import params
+from nolabels.core import params, stage
 from nolabels.core.stage import UserError
 from nolabels.core.tables import read_table
 from nolabels.data import packages
@@ -434,3 +434,40 @@ def test_ranges_include_both_ends():
     to_classes = gold_classes("f", gold, TASK)
     found = [to_classes(1, value) for value in ("-0.5", "0.5", "0.49", "-4", "4")]
     assert found == [(0,), (1,), None, (0,), (1,)]
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "data/a.csv"),
+            "data/a.csv: No such file or directory",
+        ),
+        (OSError(28, "No space left on device"), "writing: No space left on device"),
+        # as pyarrow raises it: a message, and neither number nor name
+        (FileNotFoundError("data/b.parquet"), "data/b.parquet"),
+    ],
+    ids=["a file", "a full disk", "of pyarrow"],
+)
+def test_what_the_system_refuses_is_one_line(error, line, capsys):
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        stage.run(main)
+    assert stop.value.code == 1 and capsys.readouterr().err == f"error: {line}\n"
+
+
+def test_a_missing_table_is_named(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        stage.run(lambda: read_table(tmp_path / "labeled.parquet"))
+    message = capsys.readouterr().err
+    assert "labeled.parquet" in message and "None" not in message and message.count("\n") == 1
+
+
+def test_what_a_library_says_without_a_number_keeps_its_traceback():
+    def main():
+        raise OSError("of a library")
+
+    with pytest.raises(OSError, match="of a library"):
+        stage.run(main)

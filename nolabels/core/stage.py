@@ -83,12 +83,12 @@ def run(main: Callable[[], None], *, network: bool = False) -> None:
         main()
     except UserError as error:
         _fail(str(error))
-    except (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError) as error:
-        _fail(f"{error.filename}: {error.strerror}")
     except OSError as error:
-        if error.errno is None:  # raised by a library, with a message only: worth its traceback
+        if error.errno is not None:
+            _fail(f"{error.filename or 'writing'}: {error.strerror}")
+        if type(error) is OSError:  # raised by a library, with a message only: worth its traceback
             raise
-        _fail(f"{error.filename or 'writing'}: {error.strerror}")
+        _fail(str(error))  # what pyarrow raises for a file that is not there names the file in its message
     except KeyboardInterrupt:
         sys.exit(130)
 

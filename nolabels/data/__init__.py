@@ -11,5 +11,7 @@ May import core.
     texts                  ids, hashes
     source, draw, splits   the stage `sample`: scan, draw, tables
     duplicates             near-duplicates of test and dev texts
-    annotations            people's answers: corrections.csv, dev_labels.csv, test_labels.csv, review csv files
+    annotations            people's answers and their columns: corrections.csv, dev_labels.csv, test_labels.csv, review csv files
+    answer_files           adds answers to these files
+    labelstudio            tasks for Label Studio, and its exports
 """

@@ -18,11 +18,7 @@ METRICS = {part: Path(f"metrics/{part}.json") for part in ("dev", "test")}
 
 
 def read_at(revision: str, path: str) -> str | None:
-    """The content of a file of a revision in Git; None where the revision has no such file.
-
-    Raises UserError where Git knows no such revision.
-    """
-    git("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}")
+    """The content of a file of a revision that Git knows; None where the revision has no such file."""
     try:
         return git("show", f"{revision}:./{path}")
     except UserError:
@@ -39,18 +35,20 @@ def check_revision(revision: str) -> str:
         ) from error
 
 
-def cached_ids(revision: str, path: str) -> set[str] | None:
-    """The ids of a table of texts as a revision had it; None where DVC's local cache does not hold that table."""
-    lock = yaml.safe_load(read_at(revision, "dvc.lock") or "") or {}
-    outs = [out for stage in (lock.get("stages") or {}).values() for out in stage.get("outs", [])]
-    md5 = next((out.get("md5") for out in outs if out.get("path") == path), None)
-    if md5 is None:
-        return None
+def cached_files(revision: str) -> dict[str, Path]:
+    """{out: its file in DVC's local cache} of the outs that a revision had, as far as the cache holds them."""
     from dvc.repo import Repo
 
+    lock = yaml.safe_load(read_at(revision, "dvc.lock") or "") or {}
+    outs = [out for stage in (lock.get("stages") or {}).values() for out in stage.get("outs", [])]
     with Repo() as repo:
-        file = Path(repo.cache.local.oid_to_path(md5))
-    return set(pq.read_table(file, columns=["id"])["id"].to_pylist()) if file.exists() else None
+        files = {out["path"]: Path(repo.cache.local.oid_to_path(out["md5"])) for out in outs if "md5" in out}
+    return {path: file for path, file in files.items() if file.exists()}
+
+
+def ids_of(path: Path) -> set[str]:
+    """The ids of a table of texts."""
+    return set(pq.read_table(path, columns=["id"])["id"].to_pylist())
 
 
 def text_changes(revision: str, tables: dict[str, Path]) -> list[dict]:
@@ -69,10 +67,10 @@ def text_changes(revision: str, tables: dict[str, Path]) -> list[dict]:
         For pool, dev and test: `part`, `now`, and `before`, `new`, `gone`, which are None where the table of the
         revision is not in DVC's local cache.
     """
-    rows = []
+    rows, cached = [], cached_files(revision)
     for part, path in tables.items():
-        now = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
-        before = cached_ids(revision, path.as_posix())
+        now, file = ids_of(path), cached.get(path.as_posix())
+        before = None if file is None else ids_of(file)
         counts = (None, None, None) if before is None else (len(before), len(now - before), len(before - now))
         rows.append(
             {"part": part, "now": len(now), **dict(zip(("before", "new", "gone"), counts, strict=True))}
