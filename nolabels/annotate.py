@@ -4,8 +4,8 @@
     python -m nolabels.annotate import EXPORT.json... [--replace]
 
 export writes labeling_config.xml (for the project's labeling setup) and pool.json, dev.json and test.json (to import)
-from what the last `dvc repro` left. pool.json holds the texts on which the teacher is least sure, that one first,
-with its answer as a prediction; dev.json and test.json random ones without, since it would sway who answers.
+from what the last `dvc repro` left. pool.json holds the texts with the lowest confidence, lowest first,
+each with the teacher's answer as a prediction. dev.json and test.json hold random texts without it: it would sway the people.
 Texts that are answered already are left out.
 
 import reads exports of the forms JSON and JSON-MIN. Each answer goes by the id of its text into
@@ -53,7 +53,7 @@ def read_texts() -> dict[str, pa.Table]:
 
 
 def pool_tasks(pool: pa.Table, task: params.Task, answered: pa.Array, count: int) -> list[dict]:
-    """Tasks of the pool texts on which the teacher is least sure, that one first, with its answers.
+    """Tasks of the pool texts with the lowest confidence, lowest first, with its answers.
 
     pool: table of id and text; answered: ids that a person has answered. Raises UserError where the teacher's labels
     are of other texts or classes.

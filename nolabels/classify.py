@@ -158,7 +158,12 @@ def _read_arguments(argv: Sequence[str] | None) -> tuple[Namespace, list[tuple[P
     parser.add_argument("--text", default="text", metavar="COLUMN", help="column of the texts (text)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"file to write: {', '.join(OUT_FORMS)}")
     parser.add_argument("--all", action="store_true", help="the probability of each class besides")
-    parser.add_argument("--threshold", type=share, metavar="P", help="no label where it is less sure; 0 to 1")
+    parser.add_argument(
+        "--threshold",
+        type=share,
+        metavar="P",
+        help="no label for a text whose probability is below P; 0 to 1",
+    )
     parser.add_argument("--threads", type=int, default=0, help="of the processor; 0: as many as cores")
     args = parser.parse_args(argv)
     sources = []

@@ -67,14 +67,14 @@ def to_task(given: str, text: str, part: str) -> dict:
 
 
 def prediction(names: list[str], score: float, version: str) -> dict:
-    """What a model says of a text.
+    """A model's answer to a text.
 
     Parameters
     ----------
     names : list of str
         The classes; none of them where the text has none.
     score : float
-        How sure that is, 0 to 1.
+        Its confidence, 0 to 1.
     version : str
         Which model said it.
     """

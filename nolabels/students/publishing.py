@@ -63,7 +63,7 @@ def card(path: Path, repository: str, about: dict) -> str:
     if not heading:
         raise UserError(f"{path}: must have a section 'How it was made', found none; run dvc repro report")
     title = next(line for line in head.splitlines() if line.startswith("# "))
-    several = ", of which a text may have several" if about["multi_label"] else ""
+    several = "; a text may have several" if about["multi_label"] else ""
     return f"""---
 {known.data.to_yaml()}
 ---
