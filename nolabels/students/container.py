@@ -9,7 +9,16 @@ from pathlib import Path
 from nolabels.core.stage import UserError
 from nolabels.students.server import command
 
-NEEDED = ("fastapi", "numpy", "onnxruntime", "prometheus_client", "tokenizers", "uvicorn")
+NEEDED = (
+    "fastapi",
+    "httptools",
+    "numpy",
+    "onnxruntime",
+    "prometheus_client",
+    "tokenizers",
+    "uvicorn",
+    "uvloop",
+)
 PORT = 8000
 PYTHON = ".".join(platform.python_version_tuple()[:2])  # for which the versions were chosen
 DOCKERFILE = f"""FROM python:{PYTHON}-slim
