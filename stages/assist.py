@@ -10,36 +10,30 @@ usage: python -m stages.assist large data/teacher_train.parquet data/more.parque
 """
 
 import time
-from pathlib import Path
 
 from nolabels.core import models, params, speed
 from nolabels.core.labels import decide, to_column
-from nolabels.core.stage import arguments, run, say
-from nolabels.core.tables import (
-    read_table,
-    write_predictions,
-    write_table,
-)
+from nolabels.core.stage import path_arguments, run, say
+from nolabels.core.tables import read_table, write_predictions, write_table
 from nolabels.students.assistant import assistant_table, cross_fit, is_learned
+
+PATHS = {
+    "key": "under `assist`",
+    "table": "what to learn from",
+    "more": "texts that no teacher reads",
+    "base": "folder of the model to fine-tune",
+    "dev": "dev texts, without answers",
+    "test": "test texts, without answers",
+    "out": "table to write: what the student learns from",
+    "dev_answers": "table to write: the assistant's answers on dev",
+    "test_answers": "table to write: the assistant's answers on test",
+}
 
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    parser.add_argument("name", help="key under `assist`")
-    for name, what in (
-        ("table", "what to learn from"),
-        ("more", "texts that no teacher reads"),
-        ("base", "folder of the model to fine-tune"),
-        ("dev", "dev texts, without answers"),
-        ("test", "test texts, without answers"),
-        ("out", "table to write: what the student learns from"),
-        ("dev_answers", "table to write: the assistant's answers on dev"),
-        ("test_answers", "table to write: the assistant's answers on test"),
-    ):
-        parser.add_argument(name, type=Path, help=what)
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
-    task, names, settings = values.task, values.task.labels, values.assist[args.name]
+    task, names, settings = values.task, values.task.labels, values.assist[args.key]
 
     versions = models.versions("torch", "transformers")
     models.use_threads(values.runtime.threads)

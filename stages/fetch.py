@@ -9,10 +9,16 @@ import shutil
 from pathlib import Path
 
 from nolabels.core import params
-from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.data import packages
 from nolabels.data.hub.datasets import take_dataset
 from nolabels.data.hub.models import take_model
+
+PATHS = {
+    "key": "under `fetch`: dataset, or models.NAME",
+    "out": "folder to write",
+    "own": "folder with files of your own",
+}
 
 
 def copy(source, out, key):
@@ -65,21 +71,17 @@ def take_asset(asset, key, folder, own):
 
 
 def main(argv=None):
-    parser = arguments(__doc__)
-    parser.add_argument("asset", help="key under `fetch`: dataset, or models.NAME")
-    parser.add_argument("out", type=Path, help="folder to write")
-    parser.add_argument("own", type=Path, help="folder with files of your own")
-    args = parser.parse_args(argv)
-    asset = asset_of(params.load().fetch, args.asset)
+    args = path_arguments(__doc__, PATHS, argv)
+    asset = asset_of(params.load().fetch, args.key)
 
     partial = args.out.with_name(f".{args.out.name}.partial")
     if not isinstance(asset, (params.HubModel, params.HubDataset)):  # those go on where they stopped
         shutil.rmtree(partial, ignore_errors=True)
-    source = take_asset(asset, f"fetch.{args.asset}", partial, args.own)
+    source = take_asset(asset, f"fetch.{args.key}", partial, args.own)
     shutil.rmtree(args.out, ignore_errors=True)
     partial.rename(args.out)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    say(f"fetch: {args.asset}, {size / 1e6:.1f} MB, from {source}")
+    say(f"fetch: {args.key}, {size / 1e6:.1f} MB, from {source}")
 
 
 if __name__ == "__main__":

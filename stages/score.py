@@ -6,12 +6,10 @@ finished part.
 usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from nolabels.core import models, params, speed
-from nolabels.core.stage import UserError, arguments, run, say
+from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.core.tables import read_table
 from nolabels.data.texts import answer_key
 from nolabels.teachers import asking, engines, kinds
@@ -19,6 +17,13 @@ from nolabels.teachers.known_answers import first_occurrences
 from nolabels.teachers.score_table import write_scores
 from nolabels.teachers.store import AnswerStore, template_json
 from nolabels.teachers.store_folders import store_root
+
+PATHS = {
+    "key": "of the teacher, under `score`",
+    "texts": "table with id and text",
+    "teacher": "the teacher's folder",
+    "out": "table of scores to write",
+}
 
 
 def read_texts(path):
@@ -39,11 +44,11 @@ def where_it_runs(score, runtime):
 
 def ask_missing(args, values, texts, keys, store, missing, total, device, precision):
     """Has the teacher answer what the store misses: `total` questions about some of the texts."""
-    score, own_machine = values.score[args.name], device != "served"
+    score, own_machine = values.score[args.key], device != "served"
     if own_machine:
         models.versions("torch", "transformers")
     given = {"served": values.runtime.endpoint, "descriptions": values.task.descriptions}
-    given |= {"name": args.name, "device": device, "precision": precision}
+    given |= {"name": args.key, "device": device, "precision": precision}
     engine = engines.start(values.runtime, score, args.teacher, **given)
     store.remember(parameters=engine.parameters)
     wording = score.templates, values.task.words
@@ -54,30 +59,25 @@ def ask_missing(args, values, texts, keys, store, missing, total, device, precis
     seconds = asking.ask_and_keep(engine, asked, store, keys, total=total, **options)
     engine.close()
     part, count = args.texts.stem, total / len(score.templates)
-    speed.record(f"score_{args.name}_{part}", count, seconds, device, questions=total)
+    speed.record(f"score_{args.key}_{part}", count, seconds, device, questions=total)
     say(
-        f"score: {args.name}, {part}: asked {total} questions in {asking.format_duration(seconds)}, "
+        f"score: {args.key}, {part}: asked {total} questions in {asking.format_duration(seconds)}, "
         f"{total / seconds:.1f} a second"
     )
 
 
 def read_arguments(argv):
     """The arguments and the parameters. Raises UserError where there is no such teacher."""
-    parser = arguments(__doc__)
-    parser.add_argument("name", help="of the teacher, a key under `score`")
-    parser.add_argument("texts", type=Path, help="table with id and text")
-    parser.add_argument("teacher", type=Path, help="the teacher's folder")
-    parser.add_argument("out", type=Path, help="table of scores to write")
-    args = parser.parse_args(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
-    if args.name not in values.score:
-        raise UserError(f"params.yaml: score.{args.name}: must be there, found {', '.join(values.score)}")
+    if args.key not in values.score:
+        raise UserError(f"params.yaml: score.{args.key}: must be there, found {', '.join(values.score)}")
     return args, values
 
 
 def main(argv=None):
     args, values = read_arguments(argv)
-    score, words = values.score[args.name], values.task.words
+    score, words = values.score[args.key], values.task.words
     device, precision = where_it_runs(score, values.runtime)
     ids, keys, texts = read_texts(args.texts)
     first, text_of = first_occurrences(keys)  # a text that stands twice is asked once
@@ -93,7 +93,7 @@ def main(argv=None):
         total = sum(len(rows) * len(asked) for rows, asked, _ in missing)
         every = len(texts) * len(templates)
         say(
-            f"score: {args.name}, {args.texts.stem}: {len(texts)} texts x {len(templates)} templates = {every} "
+            f"score: {args.key}, {args.texts.stem}: {len(texts)} texts x {len(templates)} templates = {every} "
             f"questions, {every - total} known, {total} to ask ({score.kind}, {precision}, {device})"
         )
         if missing:

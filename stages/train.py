@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nolabels.core import models, params, speed
 from nolabels.core.labels import decide, to_column
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import path_arguments, run, say
 from nolabels.core.tables import read_table, write_predictions
 from nolabels.reporting.card import student_card
 from nolabels.students.curves import live_callback, write_curve
@@ -19,24 +19,17 @@ from nolabels.students.dataset import read_dataset
 from nolabels.students.training import fit, load_base, predict_proba
 
 SCRATCH = Path(".work/lesson")  # what is read while training; /tmp is memory on some machines
-
-
-def read_arguments(argv):
-    """The paths."""
-    parser = arguments(__doc__)
-    for name, what in (
-        ("table", "what to learn from"),
-        ("base", "folder of the model to fine-tune"),
-        ("dev", "dev texts, without answers"),
-        ("test", "test texts, without answers"),
-        ("student", "folder to write: the student"),
-        ("dev_answers", "table to write: the student's answers on dev"),
-        ("test_answers", "table to write: the student's answers on test"),
-        ("curve", "csv to write: loss while training"),
-        ("live", "folder that shows the same while it comes"),
-    ):
-        parser.add_argument(name, type=Path, help=what)
-    return parser.parse_args(argv)
+PATHS = {
+    "table": "what to learn from",
+    "base": "folder of the model to fine-tune",
+    "dev": "dev texts, without answers",
+    "test": "test texts, without answers",
+    "student": "folder to write: the student",
+    "dev_answers": "table to write: the student's answers on dev",
+    "test_answers": "table to write: the student's answers on test",
+    "curve": "csv to write: loss while training",
+    "live": "folder that shows the same while it comes",
+}
 
 
 def train_student(args, values, device, precision, rank):
@@ -74,7 +67,7 @@ def write_answers(args, model, tokenizer, values, facts):
 
 
 def main(argv=None):
-    args = read_arguments(argv)
+    args = path_arguments(__doc__, PATHS, argv)
     values = params.load()
     settings, rank = values.train, int(os.environ.get("RANK", 0))
     versions = models.versions("torch", "transformers")

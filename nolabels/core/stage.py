@@ -40,7 +40,7 @@ def arguments(doc: str) -> argparse.ArgumentParser:
 def path_arguments(
     doc: str, descriptions: Mapping[str, str], argv: Sequence[str] | None
 ) -> argparse.Namespace:
-    """The arguments of a stage whose arguments are all paths.
+    """The arguments of a stage: paths, but for a `key` of params.yaml.
 
     Parameters
     ----------
@@ -54,11 +54,11 @@ def path_arguments(
     Returns
     -------
     argparse.Namespace
-        A Path for each argument.
+        A Path for each argument; text for `key`.
     """
     parser = arguments(doc)
     for name, description in descriptions.items():
-        parser.add_argument(name, type=Path, help=description)
+        parser.add_argument(name, type=str if name == "key" else Path, help=description)
     return parser.parse_args(argv)
 
 
