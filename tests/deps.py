@@ -17,6 +17,7 @@ SCRIPTS = {"fetch_dataset": "fetch"}
 LEFT_OUT = {
     "nolabels/core/params": "let a value pass or refuse it; DVC tracks the values",
     "nolabels/core/stage.py": "arguments, errors and the end of a process",
+    "nolabels/core/memory.py": "what a process keeps of the memory that it freed",
     "nolabels/core/speed.py": "timings, which are outs of no stage",
     "nolabels/data/hub": "files come with the sums of their commit, which are checked",
     "nolabels/data/packages.py": "files are checked by the sha256 in params.yaml",

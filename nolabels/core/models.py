@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nolabels.core.memory import keep_freed_memory
 from nolabels.core.stage import UserError, say
 
 if TYPE_CHECKING:
@@ -114,11 +115,13 @@ def pick_precision(wanted: str, device: str) -> str:
 
 
 def use_threads(threads: int) -> None:
-    """Sets torch's threads to `runtime.threads`; 0 leaves torch's choice, the number of cores."""
+    """Readies this process for long work: torch's threads, `runtime.threads` (0: torch's choice, the number of cores), and
+    memory that is kept."""
     import torch
 
     if threads:
         torch.set_num_threads(threads)
+    keep_freed_memory()
 
 
 def load_model(
