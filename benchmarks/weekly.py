@@ -10,17 +10,15 @@ benchmarks/quality.md. About an hour of one core.
 """
 
 import csv
-import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import yaml
 
 from benchmarks import tasks
+from benchmarks.clone import Clone
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
 from nolabels.setup import presets
@@ -59,50 +57,21 @@ def values(more: dict) -> dict:
     }
 
 
-def clone() -> Path:
-    """A clone of the last commit that shares this project's cache of DVC, so that no model is downloaded again."""
-    project = WORK / "project"
-    if project.exists():
-        shutil.rmtree(project)
-    project.parent.mkdir(parents=True, exist_ok=True)
-    subprocess.run(["git", "clone", "-q", ".", project], check=True)
-    called(project, "dvc", "cache", "dir", "--local", Path(".dvc/cache").resolve())
-    return project
-
-
-def called(project: Path, *words) -> str:
-    """What a Python module prints that is run in the clone. Raises UserError where it fails."""
-    result = subprocess.run(
-        [sys.executable, "-m", *map(str, words)], cwd=project, capture_output=True, encoding="utf-8"
-    )
-    if result.returncode:
-        raise UserError(
-            f"{words[0]}: must work in {project}, found {(result.stderr or result.stdout)[-600:]}"
-        )
-    return result.stdout
-
-
-def write_rows(project: Path, rows: list[dict]) -> None:
-    with (project / "data/own/news.csv").open("w", encoding="utf-8", newline="") as file:
+def write_rows(project: Clone, rows: list[dict]) -> None:
+    with (project.folder / "data/own/news.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, ["text", "label"])
         writer.writeheader()
         writer.writerows(rows)
 
 
-def week(project: Path, name: str, **more) -> dict:
+def week(project: Clone, name: str, **more) -> dict:
     """One `dvc repro` in the clone: how many questions the teachers were asked, seconds of training, accuracies."""
-    (project / "presets/weekly.yaml").write_text(
-        yaml.safe_dump(values(more), sort_keys=False), encoding="utf-8"
-    )
-    called(project, "nolabels.preset", "weekly", "--force")
-    printed = called(project, "dvc", "repro")
+    project.set_params(values(more))
+    printed = project.repro()
     asked = [int(count) for count in re.findall(r"(\d+) known, (?:\d+) to ask", printed)]
     new = [int(count) for count in re.findall(r"known, (\d+) to ask", printed)]
-    read = {
-        part: json.loads((project / f"metrics/{part}.json").read_text(encoding="utf-8"))
-        for part in ("dev", "test")
-    }
-    seconds = json.loads((project / "metrics/speed.json").read_text(encoding="utf-8"))["train"]["seconds"]
+    read = {part: project.read_json(f"metrics/{part}.json") for part in ("dev", "test")}
+    seconds = project.read_json("metrics/speed.json")["train"]["seconds"]
     row = {"week": name, "asked": sum(new), "known": sum(asked), "train_seconds": seconds}
     row |= {f"{who}_{part}": read[part][who]["accuracy"] for who in ("teacher", "student") for part in read}
     row |= {"texts": {part: read[part]["n"] for part in read}}
@@ -110,11 +79,11 @@ def week(project: Path, name: str, **more) -> dict:
     return row
 
 
-def keep_student(project: Path) -> None:
+def keep_student(project: Clone) -> None:
     """The finished student as a model of one's own."""
-    folder = project / "models/own/last"
+    folder = project.folder / "models/own/last"
     folder.mkdir(parents=True)
-    shutil.copytree(project / "models/student", folder / "model")
+    shutil.copytree(project.folder / "models/student", folder / "model")
     (folder / "README.md").write_text("The student of the first week.\n", encoding="utf-8")
 
 
@@ -144,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{SOURCE}: must be there, found nothing; python -m benchmarks.tasks prepare makes it"
         )
     rows = pq.read_table(SOURCE, columns=["text", "label"]).slice(0, args.rows + args.new).to_pylist()
-    project = clone()
+    project = Clone(WORK / "project")
     write_rows(project, rows[: args.rows])
     done = [week(project, f"{args.rows:,} rows")]
     keep_student(project)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import quality, scale, speed
 from benchmarks import training as trained
 from nolabels.core import params
-from nolabels.setup import presets
+from nolabels.setup.merging import merged
 from nolabels.students import trainer
-from tests import tiny
 
 
 def test_in_turn_takes_the_median_of_calls_that_alternate():
@@ -66,86 +66,44 @@ def test_a_row_that_misses_what_was_asked_is_short(ratio, asked, short):
 # ---------------------------------------------------------------------- quality
 
 
-def result(student, teacher=None, seconds=1.0):
-    """What benchmarks.quality keeps of one student, right where the text of 0 and 1 says so."""
-    of = {
-        part: {"right": student if part == "test" else "1", "ece": 0.1, "floor": 0.0}
-        for part in ("test", "dev")
-    }
-    told = {part: {"right": teacher, "ece": 0.2, "floor": 0.0} for part in ("test", "dev")}
-    return {"texts": 4, "seconds": seconds, "student": of, "teacher": told if teacher else None}
+def result(student, teacher="1100", seconds=1.0):
+    """What benchmarks.quality measures of one student, right where the text of 0 and 1 says so."""
+    of = [{"dev": right, "test": "10", "ece": 0.1, "floor": 0.02} for right in (student, teacher)]
+    return {"texts": 4, "seconds": seconds, "student": of[0], "teacher": of[1]}
 
 
 def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
     before = [result("1000"), result("1000")]
-    found = quality.row(
-        quality.Form("form"),
-        [result("1110", "1100", 2), result("1010", "1100", 4), result("1111", "1100", 9)],
-        before,
+    row = quality.row(
+        "reviews", "form", [result("1110", seconds=2), result("1010"), result("1111", seconds=9)], before
     )
-    assert (found["student_mean"], found["student_sd"], found["seconds"]) == (0.75, 0.25, 4)
-    assert (found["teacher_mean"], found["teacher_ece"], found["student_ece"]) == (0.5, 0.2, 0.1)
-    assert found["gain"] == 0.5
-    assert found["gain_low"] < 0.5 < found["gain_high"]
-    assert found["teacher_sd"] == pytest.approx(0.25, abs=0.02)  # of the mean of four: sqrt(0.25 / 4)
-    alone = quality.row(quality.Form("form"), [result("1110")], None)
-    assert (alone["student_sd"], alone["teacher_mean"]) == (None, None)
-    assert "gain" not in alone
+    assert (row["student_dev"], row["dev_sd"], row["seconds"]) == (0.75, 0.25, 2)
+    assert (row["teacher_dev"], row["student_test"], row["student_ece"]) == (0.5, 0.5, 0.08)
+    assert row["gain"] == 0.5 and row["gain_low"] < 0.5 < row["gain_high"]
+    alone = quality.row("reviews", "form", [result("1110")], None)
+    assert alone["dev_sd"] is None and "gain" not in alone
 
 
-@pytest.mark.parametrize(
-    ("form", "rows", "steps"),
-    [
-        (quality.Form("as params.yaml has it"), 1000, 4 * 1000 / 16),
-        (quality.Form("few", pool=250), 250, 4 * 1000 / 16),
-        (quality.Form("all", pool=None), 8000, 2 * 8000 / 32),
-        (quality.Form("gold", long=True), 1000, 2 * 8000 / 32),
-    ],
-    ids=lambda value: getattr(value, "name", None),
-)
-def test_students_are_compared_after_as_many_steps(form, rows, steps):
-    values, best = params.load(), presets.params_of(quality.BEST)
-    found = quality.recipe(form, rows, values, best, 8000)
-    assert found.epochs * rows / found.batch_size == steps
-
-
-def test_a_student_of_the_benchmark_learns(tmp_path, monkeypatch):
-    values = params.load()
-    settings = values.train.model_copy(update={"epochs": 1, "max_tokens": 16})
-    monkeypatch.chdir(tmp_path)
-    tiny.base_model(tmp_path / "models/base")
-    texts = np.array([text for _, text in tiny.sentences(40)])
-    wanted = np.tile([0.3, 0.7], (40, 1))
-    found, seconds = quality.student(texts, wanted, {"dev": texts[:5]}, settings, values)
-    assert found["dev"].shape == (5, 2) and seconds > 0
-
-
-def test_pools_of_uneven_classes_are_what_they_are_said_to_be():
-    random = np.random.default_rng(0)
-    gold = random.random(4000) < 0.5
-    evidence = random.normal(np.where(gold, 3, -3), 2.0)
-    scores = np.stack([-evidence / 2, evidence / 2], -1)[:, None].astype(np.float32)
-    values = params.load()
-    data = quality.Data({}, {"pool": np.stack([~gold, gold], 1)}, None, {"pool": scores})
-    rows = quality.uneven(data, values, [1, 2], size=2000, share=0.2)
-    assert [one["name"] for one in rows[:3]] == [
-        f"20% negative, prior {how}" for how in ("uniform", "estimated", "declared")
-    ]
-    uniform, estimated, declared = rows[:3]
-    assert (uniform["share"], declared["share"]) == (0.5, 0.2)
-    assert estimated["share"] == pytest.approx(0.2, abs=0.03)
-    assert estimated["teacher_macro_f1"] == pytest.approx(declared["teacher_macro_f1"], abs=0.02)
-    assert uniform["teacher_mean"] < declared["teacher_mean"]
+@pytest.mark.parametrize("name", quality.TASKS)
+def test_each_form_of_quality_is_a_valid_preset_that_adds_to_the_one_before(name):
+    task, shipped = quality.TASKS[name], yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
+    made = {
+        form: params.Params.model_validate(merged(shipped, merged(values, task.values)))
+        for form, values in quality.forms(task.pool, task.most).items()
+    }
+    assert len({values.model_dump_json() for values in made.values()}) == len(made)
+    assert set(quality.BEFORE) | {"the notebook's recipe"} == set(made)
+    first, default = made["the notebook's recipe"], made["+ a base of 109 M (the default)"]
+    assert list(first.score) == ["teacher"] and first.train.targets == "hard"
+    own = params.load()
+    assert (default.train, default.label, default.score) == (own.train, own.label, own.score)
 
 
 def test_the_page_of_quality_holds_the_rows_of_its_json():
     rows = json.loads(quality.JSON.read_text(encoding="utf-8"))
     text = quality.PAGE.read_text(encoding="utf-8")
-    forms, pools = [one for one in rows if "share" not in one], [one for one in rows if "share" in one]
-    assert quality.table(forms) in text
-    assert quality.uneven_table(pools) in text
-    fields = {"name", "teacher_mean", "teacher_sd", "student_mean", "student_sd", "seeds", "pool", "seconds"}
-    assert all(fields <= set(one) for one in rows)
+    for task in {row["task"] for row in rows}:
+        assert quality.table([row for row in rows if row["task"] == task]) in text
 
 
 # ---------------------------------------------------------------------- scale
