@@ -640,20 +640,24 @@ def table(rows):
     return "\n".join(lines)
 
 
+def by_processor(rows):
+    """{processor: its rows}."""
+    return {on: [one for one in rows if one["on"] == on] for on in dict.fromkeys(one["on"] for one in rows)}
+
+
 def page(rows):
     """What benchmarks/speed.md holds."""
-    import torch
-
     names = ("torch", "transformers", "onnxruntime")
     lines = [
         "# Speed",
         "",
-        f"`python -m benchmarks.speed` on {processor()}, {torch.get_num_threads()} threads; "
+        "`python -m benchmarks.speed`, two threads; "
         + ", ".join(f"{name} {version(name)}" for name in names)
-        + f". Peak of a matrix product: {', '.join(f'{peak(p) / 1e9:.0f} GFLOP/s in {p}' for p in precisions())}.",
-        "",
-        table(rows),
+        + ".",
+        "Each side runs in turn; figures are medians. A row is of the processor that it was last measured on.",
     ]
+    for on, some in by_processor(rows).items():
+        lines += ["", f"## {on}", "", table(some)]
     return "\n".join(lines) + "\n"
 
 
@@ -682,7 +686,7 @@ def main(argv=None):
     models.use_threads(params.load().runtime.threads)
     known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     for name in args.only:
-        fresh = [{"part": name, **one} for one in PARTS[name](args.repeats)]
+        fresh = [{"part": name, **one, "on": processor()} for one in PARTS[name](args.repeats)]
         known = [one for one in known if one["part"] != name] + fresh
         known.sort(key=lambda one: list(PARTS).index(one["part"]))
         write_json(JSON, known)
