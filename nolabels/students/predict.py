@@ -52,9 +52,8 @@ class Model:
             rows = [it.ids or [self.pad] for it in self.tokenizer.encode_batch_fast(texts[at : at + WINDOW])]
             order = sorted((len(ids), row) for row, ids in enumerate(rows))
             while order:  # the longest decides what a batch costs
-                size = next(
-                    (n for n in range(1, len(order)) if is_full(n, order[0][0], order[n][0])), len(order)
-                )
+                ends = (n for n in range(1, len(order)) if is_full(n, order[0][0], order[n][0]))
+                size = next(ends, len(order))
                 batch, order = [row for _, row in order[:size]], order[size:]
                 shares[[at + row for row in batch]] = self.batch([rows[row] for row in batch])
         return shares
