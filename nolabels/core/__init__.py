@@ -3,7 +3,7 @@
 Small and stable. Imports no other package of the project.
 
     stage                  arguments, one-line errors, the end of a process
-    params                 params.yaml, checked: one module for each part of the file
+    params                 params.yaml, checked: sections with their ranges; reading words the messages
     schemas, tables        columns, and how Parquet and JSON are written and read
     labels, spelling       from probabilities to labels; class names in one value
     models                 model folders: fingerprint, size, device, loading

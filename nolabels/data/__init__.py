@@ -4,7 +4,7 @@ May import core.
 
     packages, archives     assets out of packages of the Python package index
     hub                    assets of the Hugging Face hub
-    readers                rows of the source's files, which must be whole
+    readers                rows of the source's files, which must be whole (a format is added here)
     records                rows of a person's file, broken ones passed over
     lines, parquet         what both read with
     gold                   the gold column as classes

@@ -2,5 +2,10 @@
 
 May import teachers, data and core.
 
-calibration, fitting: of one teacher; panel: several as one; groups: refinement; shares: label.prior auto; forecast.
+    calibration            methods, as functions of scores (another one is added here)
+    fitting                the method that label.calibration asks for, applied to one teacher
+    panel                  several teachers as one
+    groups                 refinement of encoders
+    shares                 label.prior: auto
+    forecast               accuracy without gold
 """

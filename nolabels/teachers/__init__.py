@@ -2,6 +2,11 @@
 
 May import data and core.
 
-kinds: where a kind of teacher is added; likelihood, entailment, similarity, endpoint: the kinds; asking: questions and
-answers; store, store_folders: where answers are kept; engines: where teachers run.
+    kinds                  where a kind of teacher is added
+    teacher, local_teacher  base classes of the kinds
+    likelihood, entailment, similarity, endpoint    the kinds
+    asking                 questions and answers
+    store                  what an answer is filed under, and its parts
+    store_folders          where parts are kept: a disk or an fsspec address (another place is added here)
+    engines                where teachers run
 """

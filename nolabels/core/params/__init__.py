@@ -1,6 +1,6 @@
 """params.yaml as typed, frozen models: read once a stage, checked whole before any work.
 
-One module for each part of the file. It decides no result: it lets a value pass or refuses it, and DVC tracks the
+One module for each part of the file; `reading` words the messages. It decides no result: it lets a value pass or refuses it, and DVC tracks the
 values themselves. So no stage depends on it, and another message or another range reruns nothing. What computes
 something of a value does not belong here.
 
