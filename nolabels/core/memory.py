@@ -10,8 +10,7 @@ def keep_freed_memory() -> None:
     """Has glibc keep freed memory for the next tensor instead of giving it back to the system.
 
     A step of training frees and takes again about a gigabyte in large tensors; mapped anew, each page is cleared at its
-    first touch. Training of the default took a tenth less time on a virtual machine with two cores, its largest resident set
-    was the same. Other C libraries have no mallopt, or ignore it.
+    first touch. Other C libraries have no mallopt, or ignore it.
     """
     if sys.platform != "linux":
         return
