@@ -60,15 +60,14 @@ def without(values: dict[str, Any], *path: str) -> dict[str, Any]:
     return kept | {key: without(values[key], *rest)} if rest else kept
 
 
-def forms(pool: int | None, most: int | None) -> dict[str, dict[str, Any]]:
+def forms(most: int | None = None) -> dict[str, dict[str, Any]]:
     """Presets by name, each of which adds one thing to the one before.
 
     Parameters
     ----------
-    pool : int or None
-        Texts that the assistant's teachers read; None: as many as those of params.yaml.
     most : int or None
-        Texts that "all text" means; None: the whole zone.
+        Texts that the teachers read for the last three forms. None: the whole zone, and as many as the shipped
+        `sample.pool` for the one with an assistant.
     """
     steps = [("the notebook's recipe", notebook())]
 
@@ -85,36 +84,32 @@ def forms(pool: int | None, most: int | None) -> dict[str, dict[str, Any]]:
     add("+ all text", more | {"sample": more["sample"] | {"pool": most}})
     learner = {"train": without(small["train"], "labels"), "fetch": small["fetch"]}
     add("22.7 M, all text", learner | {"sample": {"pool": most}})
-    add(
-        "22.7 M, with an assistant",
-        small | {"sample": small["sample"] | ({} if pool is None else {"pool": pool})},
-    )
+    asked = {} if most is None else {"pool": most}
+    add("22.7 M, with an assistant", small | {"sample": small["sample"] | asked})
     return dict(steps)
 
 
-BEFORE = {later: earlier for earlier, later in pairwise(list(forms(None, None)))}
+BEFORE = {later: earlier for earlier, later in pairwise(list(forms()))}
 # the small student of all text has the same base as the form before the larger one came
 BEFORE |= {"22.7 M, all text": "+ soft targets", "22.7 M, with an assistant": "22.7 M, all text"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """Where the texts come from (a difference from params.yaml), and how many `forms` take."""
+    """Where the texts come from (a difference from params.yaml), and how many `forms` takes."""
 
     values: dict[str, Any]
-    pool: int | None
     most: int | None
 
 
 SAMPLE = {"format": "csv", "columns": None, "text": "text", "gold": {"column": "label", "names": True}}
 TASKS = {
-    "reviews": Task({}, None, None),
+    "reviews": Task({}, None),
     "phrases": Task(
         {
             "fetch": {"dataset": {"own": "phrases.csv"}},
-            "sample": {**SAMPLE, "zones": {"test": 0.1, "dev": 0.2, "pool": 0.7}},
+            "sample": {**SAMPLE, "zones": {"test": 0.1, "dev": 0.2, "pool": 0.7}, "dev": None},
         },
-        8000,
         8000,
     ),
 }
@@ -262,7 +257,7 @@ def write(results: dict[str, dict[str, list[dict[str, Any]]]]) -> None:
         for form, found in of_task.items()
     }
     kept = {(one["task"], one["form"]): one for one in known} | fresh
-    rows = [kept[task, form] for task in TASKS for form in forms(None, None) if (task, form) in kept]
+    rows = [kept[task, form] for task in TASKS for form in forms() if (task, form) in kept]
     write_json(JSON, rows)
     for task in TASKS:
         tasks.write_block(task, table([one for one in rows if one["task"] == task]), PAGE)
@@ -283,7 +278,7 @@ def main(argv: list[str] | None = None) -> None:
         (task, form, values, seed)
         for task in args.tasks
         for seed in args.seeds
-        for form, values in forms(TASKS[task].pool, TASKS[task].most).items()
+        for form, values in forms(TASKS[task].most).items()
         if any(word in form for word in args.only)
     ]
     with progress(len(asked), "student") as bar:
