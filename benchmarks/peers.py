@@ -30,7 +30,9 @@ def module(name: str):
 
 
 @contextmanager
-def llama_server(model: Path, threads: int, context: int) -> Iterator[str]:
+def llama_server(
+    model: Path, threads: int, context: int, slots: int = SLOTS, metrics: bool = False
+) -> Iterator[str]:
     """The address of llama.cpp's own server on loopback.
 
     Parameters
@@ -41,12 +43,17 @@ def llama_server(model: Path, threads: int, context: int) -> Iterator[str]:
         Of the processor.
     context : int
         Tokens of a slot.
+    slots : int
+        Requests that it answers at a time.
+    metrics : bool
+        Whether it counts what it does, at /metrics.
     """
     llama = module("xllamacpp")
     given = llama.CommonParams()
     given.model.path = str(model)
     given.hostnames, given.port = ["127.0.0.1"], 0
-    given.n_parallel, given.n_ctx, given.verbosity = SLOTS, context * SLOTS, 0
+    given.n_parallel, given.n_ctx = slots, context * slots
+    given.endpoint_metrics, given.verbosity = metrics, 0
     given.cpuparams.n_threads = given.cpuparams_batch.n_threads = threads
     server = llama.Server(given)
     try:

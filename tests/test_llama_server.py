@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import requests
 
+from benchmarks.peers import llama_server
 from nolabels.core import params
 from nolabels.core.params import Served, Template
 from nolabels.data import packages
@@ -16,7 +17,7 @@ from nolabels.teachers.likelihood import Likelihood
 from nolabels.teachers.teacher import Reading
 
 pytestmark = [pytest.mark.slow, pytest.mark.thorough]
-llama = pytest.importorskip("xllamacpp", reason="xllamacpp of requirements-dev.txt is not installed")
+pytest.importorskip("xllamacpp", reason="xllamacpp of requirements-dev.txt is not installed")
 
 COUNT = 300
 SLOTS = 4
@@ -49,15 +50,8 @@ def texts(values, tmp_path_factory):
 def url(folder):
     """The server's address, on loopback."""
     (model,) = folder.glob("*.gguf")
-    given = llama.CommonParams()
-    given.model.path = str(model)
-    given.hostnames, given.port = ["127.0.0.1"], 0
-    given.n_parallel, given.n_ctx = SLOTS, 512 * SLOTS
-    given.endpoint_metrics, given.verbosity = True, 0
-    given.cpuparams.n_threads = given.cpuparams_batch.n_threads = 1
-    server = llama.Server(given)
-    yield server.listening_address
-    del server
+    with llama_server(model, threads=1, context=512, slots=SLOTS, metrics=True) as address:
+        yield address
 
 
 def read_tokens(url):
