@@ -465,8 +465,13 @@ def training(repeats):
 def student(repeats):
     """The shipped student against the torch one, as `pipeline` runs it."""
     yield from shipped(repeats, "student", "models/student", "models/student-onnx", (6, 3.5))
-    size = sum(path.stat().st_size for path in Path("models/student-onnx").iterdir()) / 1e6
-    yield row("size of the shipped student", size, None, "MB", "<= 120", size)
+    yield size_row("size of the shipped student", Path("models/student-onnx"), 120)
+
+
+def size_row(name, folder, most):
+    """Megabytes of a folder's files."""
+    size = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    return row(name, size, None, "MB", f"<= {most}", size)
 
 
 def small(repeats):
@@ -486,6 +491,8 @@ def small(repeats):
         models.save_model(train.load_base(base, values.task, "cpu"), tokenizer, torch_form, "")
         write_model(torch_form, onnx_form, values.export.precision)
         yield from shipped(repeats, "small student", torch_form, onnx_form, (7, 4))
+        yield size_row("size of the small shipped student", onnx_form, 30)
+        yield against_teacher(repeats, "small student, ONNX, against the teacher, four templates", onnx_form)
 
 
 def shipped(repeats, name, torch_form, onnx_form, asked):
@@ -509,6 +516,22 @@ def shipped(repeats, name, torch_form, onnx_form, asked):
         yield row(
             f"{name}, ONNX, against torch {order}", count / mine, count / seconds, "texts/s", f">= {ratio}"
         )
+
+
+def against_teacher(repeats, name, onnx_form):
+    """An ONNX student against the default teacher in `score`'s engine, which is asked about fewer texts."""
+    from nolabels.students.predict import Model
+
+    values = params.load()
+    texts, few = texts_of("test", None), sorted_texts(texts_of("test", 64))
+    model, asked = Model(onnx_form), values.score["teacher"]
+    engine = teacher("likelihood", "models/teacher", models.pick_precision(asked.precision, "cpu"))
+    mine, theirs = in_turn(
+        repeats,
+        lambda: model.predict(texts),
+        lambda: engine.ask(few, asked.templates, values.task.words),
+    )
+    return row(name, len(texts) / mine, len(few) / theirs, "texts/s", ">= 12")
 
 
 def classify(repeats):
@@ -668,7 +691,7 @@ NEEDS = {
     "linear": [],
     "training": ["models/base", "data/teacher_train.parquet"],
     "student": ["models/student", "models/student-onnx", "data/test.parquet"],
-    "small": ["data/test.parquet"],
+    "small": ["data/test.parquet", "models/teacher"],
     "classify": ["models/student-onnx", "data/pool.parquet", "data/test.parquet"],
     "workers": ["models/teacher", "data/pool.parquet", "data/test.parquet"],
     "reruns": ["models/student-onnx"],
