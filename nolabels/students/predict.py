@@ -16,10 +16,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 TOKENS, WINDOW = 512, 4096  # tokens in a batch, which a core's cache holds; texts sorted by length at a time
-LEAST, PADDING = (
-    128,
-    1.1,
-)  # tokens from which on a batch ends before a text that is so many times the shortest
+LEAST, PADDING = 128, 1.1  # a batch of LEAST tokens ends before a text PADDING times as long as its shortest
 
 
 def is_full(size: int, shortest: int, longest: int) -> bool:
