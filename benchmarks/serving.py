@@ -9,26 +9,23 @@ the former; and memory over `--soak` minutes of both kinds of requests and of ba
 is kept). Writes benchmarks/serving.json and serving.md.
 """
 
-import http.client
 import itertools
 import json
 import os
-import random
 import re
 import statistics
 import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.speed import FLAT, row, table
+from benchmarks.measuring import FLAT, row, table
+from benchmarks.serving_clients import Client, carried, endless, figure, latencies
 from nolabels.core.speed import processor
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import read_table, write_json
@@ -77,78 +74,6 @@ def served(model, cores):
         process.wait()
 
 
-class Client:
-    """A connection that is kept."""
-
-    def __init__(self, port):
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-
-    def ask(self, texts):
-        """Status and JSON of a request for these texts."""
-        given = {"text": texts[0]} if len(texts) == 1 else {"texts": texts}
-        return self.send("POST", "/predict", json.dumps(given))
-
-    def send(self, method, path, body=None):
-        self.connection.request(method, path, body)
-        answer = self.connection.getresponse()
-        content = answer.read()
-        return answer.status, content
-
-
-def carried(port, texts, clients, size):
-    """As `alone`, of a server with so many clients, who each ask again once they are answered."""
-    waiting = [texts[start : start + size] for start in range(0, len(texts), size)]
-
-    def client(_):
-        mine = Client(port)
-        while True:
-            try:
-                some = waiting.pop()
-            except IndexError:
-                return
-            status, content = mine.ask(some)
-            if status != 200:
-                raise UserError(
-                    f"benchmark: each request must be answered, found status {status}: {content[:200]}"
-                )
-
-    started, used = time.perf_counter(), figure(port, "process_cpu_seconds_total")
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(client, range(clients)))
-    seconds = time.perf_counter() - started
-    return [len(texts) / seconds, len(texts) / (figure(port, "process_cpu_seconds_total") - used)]
-
-
-def latencies(port, texts, rate, seconds=SECONDS):
-    """Seconds from when each text was to be sent to its answer; texts arrive at random, `rate` a second."""
-    draw, found, local = random.Random(0), [], threading.local()
-    count = max(100, int(rate * seconds))
-
-    def one(due, text):
-        if not hasattr(local, "client"):
-            local.client = Client(port)
-        status, _ = local.client.ask([text])
-        if status == 200:
-            found.append(time.perf_counter() - due)
-
-    with ThreadPoolExecutor(64) as pool:
-        due = time.perf_counter() + 0.1
-        for number in range(count):
-            time.sleep(max(0, due - time.perf_counter()))
-            pool.submit(one, due, texts[number % len(texts)])
-            due += draw.expovariate(rate)
-    if len(found) < count:
-        raise UserError(f"benchmark: each of {count} texts must be answered, found {len(found)}")
-    return np.array(found)
-
-
-def figure(port, name):
-    """One of the server's own figures."""
-    text = Client(port).send("GET", "/metrics")[1].decode()
-    families = text_string_to_metric_families(text)
-    return next(sample.value for family in families for sample in family.samples if sample.name == name)
-
-
 def soak(port, texts, minutes):
     """Memory in MiB after the first tenth of the time and its largest later on; asked without a pause."""
     stop, following = threading.Event(), endless(texts)
@@ -172,18 +97,6 @@ def soak(port, texts, minutes):
     return sizes[1], max(sizes[2:])
 
 
-def endless(texts):
-    """The texts for ever, each time with a number that makes them new; safe to share by threads."""
-    lock, numbers = threading.Lock(), itertools.count()
-
-    def following():
-        with lock:
-            number = next(numbers)
-        return f"{texts[number % len(texts)]} {number}"
-
-    return following
-
-
 def measure(model, texts, args):
     """The rows of one model."""
     name = f"{(model / 'model.onnx').stat().st_size / 1e6:.0f} MB"
@@ -200,7 +113,7 @@ def measure(model, texts, args):
                 sort = f"{clients} clients, {size} {'text' if size == 1 else 'texts'} at a time"
                 yield row(f"{name}: {sort}{more}", ours, peer, "texts/s", ">= 0.8", ratio)
         one = statistics.median(turn[1][0] for turn in rounds)
-        taken = latencies(port, texts, one / 2) * 1000
+        taken = latencies(port, texts, one / 2, SECONDS) * 1000
         rate = f"{one / 2:.0f} texts/s"
         for share, asked in ((50, "< 100"), (99, "< 100")):
             value = float(np.percentile(taken, share))
@@ -211,14 +124,15 @@ def measure(model, texts, args):
 
 
 def page(rows, cores):
-    """What benchmarks/serving.md holds."""
+    """What benchmarks/serving.md holds; rows: those of an earlier run name another processor."""
+    earlier = [f"{one['name']}: measured on {one['on']}." for one in rows if one["on"] != processor()]
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
     return (
         f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
         f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "
         f"after a tenth of the time. The MB are those of the model. The machine's load was {os.getloadavg()[1]:.1f} in the "
         f"last five minutes, on {os.cpu_count()} processors: above one for each, other programs had a part in these "
-        f"times.\n\n{table(rows)}\n"
+        f"times.\n\n{table(rows)}\n" + "".join(f"\n{line}\n" for line in earlier)
     )
 
 
@@ -243,7 +157,7 @@ def main(argv=None):
     rows = []
     for one in itertools.chain.from_iterable(measure(model, texts, args) for model in args.models):
         say(f"{one['name']}: {one['ours']:.4g} {one['unit']} ({one['ratio']:.2f}, asked {one['asked']})")
-        rows.append(one)
+        rows.append(one | {"on": processor()})
     if JSON.exists() and not args.soak:
         rows += [
             one for one in json.loads(JSON.read_text(encoding="utf-8")) if " memory over " in one["name"]

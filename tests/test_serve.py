@@ -529,7 +529,7 @@ def test_the_benchmark_measures_a_server_beside_predict_py(student, tmp_path, mo
         "row": list(range(len(texts))),
     }
     write_table(tmp_path / "texts.parquet", pa.table(columns, schema=SCHEMA))
-    kept = serving.row("9 MB: memory over 30 minutes", 101, 100, "MiB", "<= 1.1")
+    kept = serving.row("9 MB: memory over 30 minutes", 101, 100, "MiB", "<= 1.1") | {"on": "another one"}
     write_json(tmp_path / "serving.json", [kept])
     monkeypatch.setattr(serving, "JSON", tmp_path / "serving.json")
     monkeypatch.setattr(serving, "PAGE", tmp_path / "serving.md")
@@ -539,7 +539,10 @@ def test_the_benchmark_measures_a_server_beside_predict_py(student, tmp_path, mo
     rows = json.loads((tmp_path / "serving.json").read_text())
     assert [row["asked"] for row in rows] == [">= 0.8"] * 4 + ["< 100"] * 2 + ["<= 1.1"] and rows[-1] == kept
     assert all(row["ours"] > 0 and row["ratio"] > 0 for row in rows)
-    assert serving.table(rows) in (tmp_path / "serving.md").read_text()
+    text = (tmp_path / "serving.md").read_text()
+    assert serving.table(rows) in text and text.endswith(
+        "9 MB: memory over 30 minutes: measured on another one.\n"
+    )
     with served(student / "int8") as server:
         first, largest = serving.soak(server.port, texts, 0.05)
         assert 10 < first < 1000 and 10 < largest < 1000
