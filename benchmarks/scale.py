@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from benchmarks.speed import clock, largest
+from benchmarks.measuring import clock, largest
 from nolabels.core.schemas import GOLD, POOL, TEXTS, predictions_schema
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import fixed, write_json, write_table

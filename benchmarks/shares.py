@@ -13,16 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tasks import (
-    FAMILY_OF_DEFAULT,
-    TEACHERS,
-    WORK,
-    output_of,
-    read_zones,
-    whole,
-    wording,
-    write_block,
-)
+from benchmarks.task_tables import write_block
+from benchmarks.task_texts import read_zones
+from benchmarks.task_wording import FAMILY_OF_DEFAULT, TEACHERS, WORK, whole, wording
+from benchmarks.tasks import output_of
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import tasks, training
+from benchmarks import task_tables, task_texts, task_wording, tasks, training
 from nolabels.core import models, params
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import arguments, run, say
@@ -41,11 +41,15 @@ class Task:
     """The texts of a task and what the teachers say of them."""
 
     def __init__(self, name, count, gold, threads):
-        shipped = tasks.whole(name)
+        shipped = task_wording.whole(name)
         runtime = shipped.runtime.model_copy(update={"threads": threads})
         self.name, self.values = name, shipped.model_copy(update={"runtime": runtime})
-        zones = tasks.read_zones(
-            name, tasks.WORK, tasks.wording().zones, shipped.sample.seed, max(count, DEV_TEXTS, *gold)
+        zones = task_texts.read_zones(
+            name,
+            task_wording.WORK,
+            task_wording.wording().zones,
+            shipped.sample.seed,
+            max(count, DEV_TEXTS, *gold),
         )
         (dev, dev_labels), (pool, pool_labels) = zones["dev"], zones["pool"]
         self.dev, self.dev_labels = dev[:DEV_TEXTS], dev_labels[:DEV_TEXTS]
@@ -56,7 +60,7 @@ class Task:
     def taught(self):
         """What the panel says: of the pool texts that it was asked about and of dev, N x K probabilities each."""
         given = [
-            {name: tasks.output_of(self.name, self.values, name, texts)[0] for name in tasks.TEACHERS}
+            {name: tasks.output_of(self.name, self.values, name, texts)[0] for name in task_wording.TEACHERS}
             for texts in (self.asked, self.dev)
         ]
         panel = fit_panel(given[0], self.values)
@@ -78,7 +82,7 @@ def kept(task, *what):
     """Where a figure is kept; what: all that decides it."""
     decides = json.dumps([task.name, task.asked, task.dev, *map(str, what)])
     return (
-        tasks.WORK
+        task_wording.WORK
         / "results"
         / f"student-{task.name}-{hashlib.sha256(decides.encode()).hexdigest()[:16]}.json"
     )
@@ -125,7 +129,7 @@ def rows_of(name, count, gold, seeds, threads):
 def learned(task, base, settings, texts, wanted):
     """Accuracy on dev of a student that has learned texts with N x K probabilities."""
     folder = tasks.model_of(task.values.fetch.models[base])
-    with tempfile.TemporaryDirectory(dir=tasks.WORK) as own:
+    with tempfile.TemporaryDirectory(dir=task_wording.WORK) as own:
         path = training.lesson(Path(own, "train.parquet"), task.values.task, texts, wanted)
         found, _ = training.trained(task.values, folder, path, settings, task.dev)
     return task.accuracy(found)
@@ -139,7 +143,7 @@ def table(rows):
     heads = ["task", "texts", "teachers", "109 M", "22.7 M", "TF-IDF"]
     heads += [f"{SIZES[base]}, {source}" for source in gold for base in SIZES]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    titles = {name: item.title for name, item in tasks.wording().tasks.items()}
+    titles = {name: item.title for name, item in task_wording.wording().tasks.items()}
     for name in dict.fromkeys(row["task"] for row in rows):
         own = [row for row in rows if row["task"] == name]
         cells = [titles[name], str(own[0]["texts"])]
@@ -153,7 +157,7 @@ def table(rows):
 
 def main(argv=None):
     parser = arguments(__doc__)
-    parser.add_argument("--tasks", nargs="+", default=list(tasks.wording().tasks), metavar="NAME")
+    parser.add_argument("--tasks", nargs="+", default=list(task_wording.wording().tasks), metavar="NAME")
     parser.add_argument(
         "--texts", type=int, default=2000, help="that the teachers label, at most, of each task"
     )
@@ -169,7 +173,7 @@ def main(argv=None):
             rows.append({"task": name, **row})
             say(f"{name}: {row['learner']} from {row['from'] or 'nothing'}: {row['accuracy']:.3f}")
     write_json(JSON, rows)
-    tasks.write_block("students", table(json.loads(JSON.read_text(encoding="utf-8"))))
+    task_tables.write_block("students", table(json.loads(JSON.read_text(encoding="utf-8"))))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""What each difference between nolabels/students/training.py and the Trainer's defaults brings: benchmarks/training.md.
+"""What each difference between nolabels/students/training.py and the Trainer's defaults brings, and what further ones
+would: benchmarks/training.md.
 
 usage: python -m benchmarks.training [--tasks NAME ...] [--texts N] [--seeds N ...] [--threads N]
 
@@ -10,18 +11,20 @@ seed, and is measured on up to 500 texts of dev. What is done is kept in .work/t
 import json
 import tempfile
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pyarrow as pa
 
-from benchmarks import tasks
+from benchmarks import task_texts, task_wording, tasks
 from nolabels.core import models, params
 from nolabels.core.labels import decide, to_column
 from nolabels.core.schemas import train_schema
 from nolabels.core.stage import arguments, run, say
-from nolabels.core.tables import fixed, rounded, write_json, write_table
+from nolabels.core.tables import fixed, read_table, rounded, write_json, write_table
 from nolabels.data.texts import text_id
 from nolabels.labeling.panel import fit_panel
 from nolabels.students import dataset, trainer, training
@@ -43,11 +46,46 @@ def longest_first(lengths, batch_size, draw):
     return np.concatenate([group[np.argsort(-lengths[group], kind="stable")] for group in groups])
 
 
-# form: what stands in for the project's own order and rate
+def averaged_weights():
+    """A callback: the mean of the weights after each step of the last epoch (Izmailov et al. 2018, "Averaging Weights
+    Leads to Wider Optima and Better Generalization"). No base here has batch statistics that would have to be made anew.
+    """
+    import transformers
+    from torch.optim.swa_utils import AveragedModel
+
+    class Average(transformers.TrainerCallback):
+        mean = None
+
+        def on_step_end(self, args, state, control, model=None, **others):
+            if state.epoch > args.num_train_epochs - 1:
+                self.mean = self.mean or AveragedModel(model)
+                self.mean.update_parameters(model)
+
+        def on_train_end(self, args, state, control, model=None, **others):
+            model.load_state_dict(self.mean.module.state_dict())
+
+    return Average()
+
+
+@dataclass(frozen=True)
+class Form:
+    """What differs from the project's own recipe.
+
+    patches: what stands in for names of nolabels.students.trainer. callbacks: each makes one. first: students of further
+    seeds that learn first; the mean of what they say of the texts is what the student learns.
+    """
+
+    patches: dict = field(default_factory=dict)
+    callbacks: tuple = ()
+    first: int = 0
+
+
 FORMS = {
-    "batches from long to short, one rate": {"shuffled_batches": longest_first, "HEAD_RATE": 1},
-    "batches in random order, one rate": {"HEAD_RATE": 1},
-    "batches in random order, the head at ten times the rate": {"HEAD_RATE": trainer.HEAD_RATE},
+    "batches from long to short, one rate": Form({"shuffled_batches": longest_first, "HEAD_RATE": 1}),
+    "batches in random order, one rate": Form({"HEAD_RATE": 1}),
+    "batches in random order, the head at ten times the rate (the recipe)": Form(),
+    "the recipe, and the weights averaged over the last epoch": Form(callbacks=(averaged_weights,)),
+    "the recipe, and three students averaged and distilled into one": Form(first=3),
 }
 
 
@@ -73,7 +111,7 @@ def lesson(path, task, texts, probabilities):
     return path
 
 
-def trained(values, base, path, settings, dev):
+def trained(values, base, path, settings, dev, callbacks=()):
     """What a student that has learned says of dev: N x K probabilities, and the seconds of training."""
     import transformers
 
@@ -83,13 +121,13 @@ def trained(values, base, path, settings, dev):
     tokenizer = transformers.AutoTokenizer.from_pretrained(base)
     model = training.load_base(base, values.task, device)
     names = values.task.labels
-    with tempfile.TemporaryDirectory(dir=tasks.WORK) as folder:
+    with tempfile.TemporaryDirectory(dir=task_wording.WORK) as folder:
         train, valid = (
             dataset.read_dataset(path, split, tokenizer, names, settings, folder)
             for split in ("train", "valid")
         )
         started = time.perf_counter()
-        training.fit(model, tokenizer, train, valid, settings, device, precision, folder)
+        training.fit(model, tokenizer, train, valid, settings, device, precision, folder, callbacks)
     return training.predict_proba(model, tokenizer, dev, settings), time.perf_counter() - started
 
 
@@ -101,31 +139,47 @@ def accuracy(probabilities, names, labels):
 
 def in_form(form, values, base, path, seed, dev, labels):
     """The figures of a student that has learned in one form."""
-    settings = params.Learning(base="encoder", seed=seed, **LEARNING)
-    with mock.patch.multiple(trainer, **FORMS[form]):
-        found, seconds = trained(values, base, path, settings, dev)
-    return {"accuracy": accuracy(found, values.task.labels, labels), "seconds": round(seconds, 1)}
+
+    def learned(path, seed, texts):
+        settings = params.Learning(base="encoder", seed=seed, **LEARNING)
+        return trained(values, base, path, settings, texts, [make() for make in form.callbacks])
+
+    before = 0.0
+    with mock.patch.multiple(trainer, **form.patches) if form.patches else nullcontext():
+        if form.first:
+            pool = read_table(path)["text"].to_pylist()
+            said = [learned(path, 100 * seed + number, pool) for number in range(form.first)]
+            before = sum(seconds for _, seconds in said)
+            mean = np.mean([found for found, _ in said], axis=0)
+            path = lesson(path.with_name("distilled.parquet"), values.task, pool, mean)
+        found, seconds = learned(path, seed, dev)
+    return {
+        "accuracy": accuracy(found, values.task.labels, labels),
+        "seconds": round(before + seconds, 1),
+    }
 
 
 def cells(name, count, seeds, folder, threads):
     """Yields (form, seed, figures) of a task, from WORK where they are there."""
-    values = tasks.whole(name)
+    values = task_wording.whole(name)
     values = values.model_copy(update={"runtime": values.runtime.model_copy(update={"threads": threads})})
     models.use_threads(threads)
-    zones = tasks.read_zones(name, folder, tasks.wording().zones, values.sample.seed, max(count, DEV_TEXTS))
+    zones = task_texts.read_zones(
+        name, folder, task_wording.wording().zones, values.sample.seed, max(count, DEV_TEXTS)
+    )
     (dev, labels), (pool, _) = zones["dev"], zones["pool"]
     dev, labels, pool = dev[:DEV_TEXTS], labels[:DEV_TEXTS], pool[:count]
     base, path = tasks.model_of(values.fetch.models["encoder"]), None
-    with tempfile.TemporaryDirectory(dir=tasks.WORK) as own:
+    with tempfile.TemporaryDirectory(dir=task_wording.WORK) as own:
         for seed in seeds:
             for number, form in enumerate(FORMS):
-                kept = tasks.WORK / "results" / f"training-{name}-{len(pool)}-{seed}-{number}.json"
+                kept = task_wording.WORK / "results" / f"training-{name}-{len(pool)}-{seed}-{number}.json"
                 if not kept.exists():
                     if path is None:
                         path = lesson(
                             Path(own, "train.parquet"), values.task, pool, labeled(name, values, pool)
                         )
-                    write_json(kept, in_form(form, values, base, path, seed, dev, labels))
+                    write_json(kept, in_form(FORMS[form], values, base, path, seed, dev, labels))
                 yield (
                     form,
                     seed,
@@ -168,7 +222,7 @@ def main(argv=None):
     args = parser.parse_args(argv)
     rows = []
     for name in args.tasks:
-        for form, seed, found in cells(name, args.texts, args.seeds, tasks.WORK, args.threads):
+        for form, seed, found in cells(name, args.texts, args.seeds, task_wording.WORK, args.threads):
             rows.append({"task": name, "form": form, "seed": seed, **found})
             say(f"{name}, seed {seed}, {form}: {found['accuracy']:.3f} in {found['seconds']:.0f} s")
     write_json(JSON, rows)

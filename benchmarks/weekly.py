@@ -17,21 +17,21 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import yaml
 
-from benchmarks import tasks
+from benchmarks import task_tables, task_wording
 from benchmarks.clone import Clone
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
 from nolabels.setup import presets
 
 WORK, JSON, PAGE = Path(".work/weekly"), Path("benchmarks/weekly.json"), Path("benchmarks/quality.md")
-SOURCE = tasks.WORK / "agnews" / "agnews.parquet"
+SOURCE = task_wording.WORK / "agnews" / "agnews.parquet"
 WORDING = "This news article is about {class}."
 
 
 def values(more: dict) -> dict:
     """The preset of the first week; more: keys of `fetch.models` and `train` that another week changes."""
     small = yaml.safe_load((presets.FOLDER / "reviews-small.yaml").read_text(encoding="utf-8"))
-    classes = tasks.wording().tasks["agnews"].classes
+    classes = task_wording.wording().tasks["agnews"].classes
     encoder = {"kind": "similarity", "templates": [{"class_text": WORDING}], "max_tokens": 256}
     encoder |= {"long_text": "truncate", "stride": None, "precision": "auto"}
     return {
@@ -122,7 +122,7 @@ def main(argv: list[str] | None = None) -> None:
     last = {"models": {"last": {"own": "model"}}, "train": {"base": "last"}}
     done.append(week(project, f"{args.new:,} more, from last week's student", **last))
     write_json(JSON, done)
-    tasks.write_block("weekly", table(done), PAGE)
+    task_tables.write_block("weekly", table(done), PAGE)
 
 
 if __name__ == "__main__":

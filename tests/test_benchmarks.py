@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import quality, scale, speed
+from benchmarks import measuring, quality, quality_forms, scale, speed
 from benchmarks import training as trained
 from nolabels.core import params
 from nolabels.setup.merging import merged
@@ -17,11 +17,11 @@ from nolabels.students import trainer
 
 def test_in_turn_takes_the_median_of_calls_that_alternate():
     called, ticks = [], iter([0.0, 1, 1, 11, 11, 13, 13, 23, 23, 27, 27, 37])
-    original, speed.time.perf_counter = speed.time.perf_counter, lambda: next(ticks)
+    original, measuring.time.perf_counter = measuring.time.perf_counter, lambda: next(ticks)
     try:
-        seconds = speed.in_turn(3, lambda: called.append("a"), lambda: called.append("b"))
+        seconds = measuring.in_turn(3, lambda: called.append("a"), lambda: called.append("b"))
     finally:
-        speed.time.perf_counter = original
+        measuring.time.perf_counter = original
     assert called == ["a", "b"] * 4
     assert seconds == [2, 10]
 
@@ -32,7 +32,7 @@ def test_in_turn_takes_the_median_of_calls_that_alternate():
     ids=["peer", "alone"],
 )
 def test_a_row(ours, peer, ratio, wanted):
-    found = speed.row("name", ours, peer, "texts/s", ">= 5", ratio)
+    found = measuring.row("name", ours, peer, "texts/s", ">= 5", ratio)
     assert found["ratio"] == wanted
     assert set(found) == {"name", "ours", "peer", "unit", "ratio", "asked"}
 
@@ -42,7 +42,7 @@ def test_the_page_holds_the_rows_of_the_json():
     text = Path(speed.PAGE).read_text(encoding="utf-8")
     named = re.findall(r"^\| ([^|]+?) \|", text, flags=re.M)
     assert named == [row["name"] for some in speed.by_processor(rows).values() for row in some]
-    assert all(speed.table(some) in text for some in speed.by_processor(rows).values())
+    assert all(measuring.table(some) in text for some in speed.by_processor(rows).values())
     assert [row["part"] for row in rows] == sorted((row["part"] for row in rows), key=list(speed.PARTS).index)
 
 
@@ -55,9 +55,9 @@ def test_the_page_holds_the_rows_of_the_json():
     ],
 )
 def test_a_row_that_misses_what_was_asked_is_short(ratio, asked, short):
-    row = speed.row("name", 1.0, None, "s", asked, ratio)
-    assert speed.is_short(row) == short
-    first, *_, last = speed.table([row]).splitlines()
+    row = measuring.row("name", 1.0, None, "s", asked, ratio)
+    assert measuring.is_short(row) == short
+    first, *_, last = measuring.table([row]).splitlines()
     assert first.startswith(f"{int(short)} of 1 rows are short") and last.endswith(
         "| **short** |" if short else "|  |"
     )
@@ -84,15 +84,15 @@ def test_a_row_of_quality_is_the_mean_of_the_seeds_and_what_was_gained():
     assert alone["dev_sd"] is None and "gain" not in alone
 
 
-@pytest.mark.parametrize("name", quality.TASKS)
+@pytest.mark.parametrize("name", quality_forms.TASKS)
 def test_each_form_of_quality_is_a_valid_preset_that_adds_to_the_one_before(name):
-    task, shipped = quality.TASKS[name], yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
+    task, shipped = quality_forms.TASKS[name], yaml.safe_load(params.PATH.read_text(encoding="utf-8"))
     made = {
         form: params.Params.model_validate(merged(shipped, merged(values, task.values)))
-        for form, values in quality.forms(task.pool, task.most).items()
+        for form, values in quality_forms.forms(task.most).items()
     }
     assert len({values.model_dump_json() for values in made.values()}) == len(made)
-    assert set(quality.BEFORE) | {"the notebook's recipe"} == set(made)
+    assert set(quality_forms.BEFORE) | {"the notebook's recipe"} == set(made)
     first, default = made["the notebook's recipe"], made["+ a base of 109 M (the default)"]
     assert list(first.score) == ["teacher"] and first.train.targets == "hard"
     own = params.load()
@@ -152,5 +152,5 @@ def test_the_table_of_the_training_s_forms():
         for seed in (0, 2)
     ]
     lines = trained.page(rows).splitlines()
-    assert lines[0] == "| form | a | b | mean |" and len(lines) == 5
+    assert lines[0] == "| form | a | b | mean |" and len(lines) == 2 + len(trained.FORMS)
     assert lines[2].endswith("| 0.510 ± 0.014 | 0.510 ± 0.014 | 0.510 |")

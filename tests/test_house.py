@@ -10,6 +10,7 @@ import pytest
 
 MODULES = sorted(path for path in Path("nolabels").rglob("*.py") if path.name != "__init__.py")
 STAGES = sorted(path for path in Path("stages").glob("*.py") if path.name != "__init__.py")
+BENCHMARKS = sorted(Path("benchmarks").glob("*.py"))
 LONGEST_STAGE, LONGEST_MODULE, LONGEST_FUNCTION, MOST_EQUAL_LINES = 120, 250, 50, 5
 LONGER = {}  # module: why it is longer
 
@@ -43,12 +44,12 @@ def test_a_stage_is_short(path):
     assert len(lines_of(path)) <= LONGEST_STAGE
 
 
-@pytest.mark.parametrize("path", MODULES, ids=str)
+@pytest.mark.parametrize("path", [*MODULES, *BENCHMARKS], ids=str)
 def test_a_module_is_short(path):
     assert (len(lines_of(path)) > LONGEST_MODULE) == (path.as_posix() in LONGER)
 
 
-@pytest.mark.parametrize("path", [*MODULES, *STAGES], ids=str)
+@pytest.mark.parametrize("path", [*MODULES, *STAGES, *BENCHMARKS], ids=str)
 def test_functions_are_short(path):
     lengths = {node.name: node.end_lineno - node.lineno + 1 for node in functions(path)}
     assert {name: count for name, count in lengths.items() if count > LONGEST_FUNCTION} == {}
@@ -68,7 +69,7 @@ def test_public_functions_have_type_hints(path):
 def imported_names():
     """{module: names that another module of nolabels, a stage or a benchmark takes from it}."""
     names = defaultdict(set)
-    for path in [*MODULES, *STAGES, *sorted(Path("benchmarks").glob("*.py"))]:
+    for path in [*MODULES, *STAGES, *BENCHMARKS]:
         aliases = {}
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("nolabels"):

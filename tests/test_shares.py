@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from benchmarks import shares as bench
-from benchmarks import tasks
+from benchmarks import task_tables, task_wording
 from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
 from nolabels.labeling.shares import (
@@ -138,8 +138,8 @@ def test_a_draw_has_the_shares_that_are_asked_for(draw):
 
 def test_the_table_of_the_page_is_that_of_the_figures():
     rows = json.loads(bench.JSON.read_text(encoding="utf-8"))
-    assert {row["task"] for row in rows} == set(tasks.wording().tasks)
-    page = tasks.PAGE.read_text(encoding="utf-8")
+    assert {row["task"] for row in rows} == set(task_wording.wording().tasks)
+    page = task_tables.PAGE.read_text(encoding="utf-8")
     assert f"<!-- shares -->\n{bench.table(rows)}\n<!-- /shares -->" in page
     off = [auto - uniform for auto, uniform, *_ in [bench.means(rows, "even", lambda name: name)]]
     assert off[0] > -0.005

