@@ -311,8 +311,8 @@ def test_sizes_grow_with_the_file_up_to_a_limit(folder, capsys):
     """Rows: zones, pool, test; and `sample` draws what was promised."""
     texts = [text for _, text in tiny.sentences(6000)]
     tables = [
-        (60, 0.2, None, None, ()), (900, 0.2, None, None, ()), (1900, 0.1, None, None, ()),
-        (6000, 0.1, 1500, 400, ()), (6000, 0.1, 1500, None, ("--gold", "label")),
+        (60, 0.2, None, None, ()), (900, 0.2, None, None, ()), (1300, 0.1, None, None, ()),
+        (6000, 0.1, 1200, 400, ()), (6000, 0.1, 1200, 600, ("--gold", "label")),
     ]  # fmt: skip
     for count, share, pool, test, more in tables:
         rows = [{"text": text, "label": LABELS[number % 3]} for number, text in enumerate(texts[:count])]

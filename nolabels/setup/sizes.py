@@ -17,8 +17,8 @@ from nolabels.data.texts import draw_key, hash_position, text_id
 ROWS, LETTERS = 100_000, 200_000_000  # of a file, as far as it is looked at
 FEWEST = 50  # different texts
 SMALL = 1000  # different texts, below which test and dev get larger zones
-POOL, VALID = 1500, 50  # texts to learn from, and that watch the training
-ANSWERED, UNANSWERED = 900, 400  # of test and dev each, with answers of people and without
+POOL, VALID = 1200, 50  # texts to learn from, and that watch the training
+ANSWERED, UNANSWERED = 600, 400  # of test and dev each, with answers of people and without
 TOKENS_A_WORD = 4 / 3  # of English in the shipped models, about
 
 
