@@ -8,6 +8,9 @@ Where a text may have several labels, a line holds a pair for each, and `predict
 import argparse
 import fileinput
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -34,12 +37,19 @@ class Model:
         self.tokenizer = Tokenizer.from_file(str(Path(folder, "tokenizer.json")))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(about["max_tokens"])
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.path, self.threads = str(Path(folder, "model.onnx")), threads or cores
+        self.session = self.open(threads)
+        self.single = self.open(1) if self.threads > 1 else self.session
+
+    def open(self, threads: int) -> onnxruntime.InferenceSession:
+        """The model, which answers a batch with so many threads."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         processor = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
         if "avx2" in processor and "vnni" not in processor:  # 8-bit products would overflow there
             options.add_session_config_entry("session.x64quantprecision", "1")
-        self.session = onnxruntime.InferenceSession(str(Path(folder, "model.onnx")), options)
+        return onnxruntime.InferenceSession(self.path, options)
 
     def predict_proba(self, texts: list[str]) -> np.ndarray:
         """N x K float32, in the order of the texts; with one label a text each row sums to 1."""
@@ -48,18 +58,23 @@ class Model:
         for at in range(0, len(texts), WINDOW):
             rows = [it.ids or [self.pad] for it in self.tokenizer.encode_batch_fast(texts[at : at + WINDOW])]
             order = sorted((len(ids), row) for row, ids in enumerate(rows))
+            places, batches = [at + row for _, row in order], []
             while order:  # the longest decides what a batch costs
                 ends = (n for n in range(1, len(order)) if is_full(n, order[0][0], order[n][0]))
                 size = next(ends, len(order))
-                batch, order = [row for _, row in order[:size]], order[size:]
-                shares[[at + row for row in batch]] = self.batch([rows[row] for row in batch])
+                batches.append([rows[row] for _, row in order[:size]])
+                order = order[size:]
+            many = len(batches) >= self.threads > 1  # then a thread for each batch is faster than all for one
+            answer = partial(self.batch, self.single if many else self.session)
+            with ThreadPoolExecutor(self.threads if many else 1) as pool:
+                shares[places] = np.concatenate(list(pool.map(answer, batches)))
         return shares
 
-    def batch(self, rows: list[list[int]]) -> np.ndarray:
+    def batch(self, session: onnxruntime.InferenceSession, rows: list[list[int]]) -> np.ndarray:
         """Probabilities of lists of tokens; the last is the longest."""
         ids = np.array([row + [self.pad] * (len(rows[-1]) - len(row)) for row in rows], np.int64)
         mask = np.array([[1] * len(row) + [0] * (len(rows[-1]) - len(row)) for row in rows], np.int64)
-        (logits,) = self.session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
+        (logits,) = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})
         powers = np.exp(-logits if self.multi_label else logits - logits.max(1, keepdims=True))
         return 1 / (1 + powers) if self.multi_label else powers / powers.sum(1, keepdims=True)
 
