@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import measuring, quality, quality_forms, scale, speed
+from benchmarks import measuring, quality, quality_forms, scale, speed, training_forms
 from benchmarks import training as trained
 from nolabels.core import params
 from nolabels.setup.merging import merged
@@ -137,7 +137,7 @@ def test_the_order_from_long_to_short_is_the_trainer_s():
 
     lengths = np.random.default_rng(0).integers(5, 60, 900)
     theirs = lengths[list(LengthGroupedSampler(16, lengths=lengths.tolist()))]
-    ours = lengths[trained.longest_first(lengths, 16, np.random.default_rng(0))]
+    ours = lengths[training_forms.longest_first(lengths, 16, np.random.default_rng(0))]
     # both fall through each group of 50 batches; they rise between groups, and where theirs moves the longest text
     for given in (theirs, ours):
         assert (np.diff(given) > 0).sum() < 10

@@ -1,7 +1,7 @@
 """Fine-tuning a sequence classifier on probabilities: what `train` and `assist` share.
 
 The recipe: transformers' Trainer with AdamW, a linear warm-up and decay, and the gradient's norm cut at 1. It differs
-from the Trainer's defaults in two points, whose gains stand in benchmarks/quality.md:
+from the Trainer's defaults in two points (benchmarks/training.md has what they bring, and what others do not):
 
 - batches hold texts of about one length, in random order. The Trainer's own grouping by length goes from the longest
   batch to the shortest again and again, so that the model ends each round on short texts.
