@@ -69,7 +69,9 @@ def say_next(name: str, sizes: Sizes, gold: params.Gold | None) -> None:
     say(
         f"  and two sentence encoders about {sizes.asked:,} texts ({sizes.unseen:,} of them for test and dev), and trains a student"
     )
-    say(f"  on {sizes.learned:,}")
+    say(
+        f"  on {sizes.learned:,}; {sizes.asked - sizes.unseen - sizes.learned:,} more only show how the training goes"
+    )
     if gold is None:
         say("then: answer some of data/review_dev.csv, to see how good it is (data/README.md says how)")
     else:

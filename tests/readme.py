@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from nolabels.core import speed
+from nolabels.reporting.sentences import SIGNIFICANT
 
 README = Path("README.md")
 PAGES = [README, *sorted(Path("docs").glob("*.md"))]
@@ -60,10 +61,11 @@ def result(metrics):
         megabytes = f"{size['megabytes']:.0f} MB" if "megabytes" in size else ""
         lines.append(f"| {title} | {row['accuracy']:.4f} | {interval(row)} | {megabytes} |")
     difference = metrics["difference"]
+    verdict = "a significant" if difference["p_value"] < SIGNIFICANT else "no significant"
     lines += [
         "",
-        f"On {metrics['n']} test texts. Student minus teachers: {difference['accuracy']:+.4f} (exact McNemar test, "
-        f"p = {difference['p_value']:.2g}).",
+        f"On {metrics['n']} test texts. *student*, which is the PyTorch model, minus *teachers combined*: "
+        f"{difference['accuracy']:+.4f}, {verdict} difference (exact McNemar test, p = {difference['p_value']:.2g}).",
     ]
     return "\n".join(lines)
 

@@ -134,7 +134,10 @@ def test_every_kind_of_file(folder, capsys, name, form, found):
         counted["rows"] == 300
         and f"about {counted['pool'] + counted['valid'] + counted['test'] + counted['dev']} texts" in printed
     )
-    assert f"trains a student\n  on {counted['pool']}\n" in printed
+    assert (
+        f"trains a student\n  on {counted['pool']}; {counted['valid']} more only show how the training goes\n"
+        in printed
+    )
 
 
 def test_what_is_written_is_the_shipped_file_with_the_preset_over_it(folder, capsys):
@@ -320,7 +323,9 @@ def test_sizes_grow_with_the_file_up_to_a_limit(folder, capsys):
         assert (found.zones.test, found.zones.dev, found.pool, found.test, found.dev) == (
             share, share, pool, test, test,
         )  # fmt: skip
-        asked, learned = re.findall(r"about ([\d,]+) texts .*\n  on ([\d,]+)\n", capsys.readouterr().out)[0]
+        asked, learned = re.findall(
+            r"about ([\d,]+) texts .*\n  on ([\d,]+); \d+ more", capsys.readouterr().out
+        )[0]
         counted = drawn("messages.csv")
         assert counted["pool"] == int(learned.replace(",", "")) >= 10
         assert sum(counted[part] for part in ("pool", "valid", "dev", "test")) == int(asked.replace(",", ""))
@@ -335,7 +340,7 @@ def test_near_duplicates_do_not_count_for_the_pool(folder, capsys):
     values = started(encoded("csv", [{"text": text} for text in texts]))
     assert values.sample.pool is None
     counted = drawn("messages.csv")
-    assert counted["pool"] > 1000 and f"a student\n  on {counted['pool']:,}\n" in capsys.readouterr().out
+    assert counted["pool"] > 1000 and f"a student\n  on {counted['pool']:,}; " in capsys.readouterr().out
 
 
 def test_a_long_file_is_looked_at_in_part(folder, capsys, monkeypatch):
@@ -542,7 +547,7 @@ def test_the_network_is_not_used(folder, monkeypatch):
 
 
 def test_readme_shows_what_it_prints(folder, capsys):
-    form = r"```sh\npython -m nolabels\.start (.*?)\n```\n\n```\n(.*?)```"
+    form = r"```sh\n[^`]*\npython -m nolabels\.start (.*?)\n```\n\n```\n(.*?)```"
     command, shown = re.search(form, OWN_TEXTS, flags=re.S).groups()
     rows = [
         {"id": number, "received": f"2026-10-{number % 28 + 1:02d}", "message": text if number % 80 else ""}
