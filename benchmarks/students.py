@@ -27,7 +27,7 @@ from nolabels.labeling.tfidf import fit_predict
 from nolabels.setup import presets
 
 JSON = Path("benchmarks/students.json")
-DEV_TEXTS = 600
+DEV_TEXTS = 1000
 SIZES = {"base": "109 M", "encoder": "22.7 M"}
 
 

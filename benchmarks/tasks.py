@@ -2,7 +2,7 @@
 
 usage: python -m benchmarks.tasks prepare
        python -m benchmarks.tasks params NAME
-       python -m benchmarks.tasks [measure] [--texts 600] [--threads 1]
+       python -m benchmarks.tasks [measure] [--texts 1000] [--threads 1]
 
 benchmarks/tasks.yaml says where the texts come from, which classes there are and how each kind of teacher is
 asked. `prepare` fetches the texts and writes them to FOLDER/NAME/NAME.parquet (columns text and label), less those
@@ -158,7 +158,7 @@ def main(argv=None):
     parser.add_argument("command", nargs="?", choices=("prepare", "params", "measure"), default="measure")
     parser.add_argument("name", nargs="?", help="of the task, for params")
     parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
-    parser.add_argument("--texts", type=int, default=600, help="at most, of dev and of the pool of each task")
+    parser.add_argument("--texts", type=int, default=1000, help="at most, of dev and of the pool of each task")
     parser.add_argument("--threads", type=int, help="of the processor; as params.yaml says if not given")
     args = parser.parse_args(argv)
     if args.command == "prepare":

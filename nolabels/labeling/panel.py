@@ -21,8 +21,6 @@ from nolabels.labeling.groups import Groups, fit_groups
 from nolabels.labeling.outputs import TeacherOutput, take_texts
 from nolabels.labeling.shares import Guess, resolve_prior
 
-LEAST_GAIN = 0.01  # of the encoders' agreement: a smaller gain may come from the choice of texts
-
 
 @dataclass(frozen=True)
 class CalibratedTeacher:
@@ -190,9 +188,10 @@ def _refine(
 ) -> tuple[dict[str, CalibratedTeacher], tuple | None]:
     """The teachers, encoders among them refined where that helps; and the agreement before and after.
 
-    With label.refine: auto they are refined where two or more encoders agree more after it than before, by LEAST_GAIN:
-    what different encoders then have in common was in none of their verbalizers. One encoder alone gives no such sign;
-    its agreement with a teacher of another kind was tried and tells nothing (benchmarks/tasks.md).
+    With label.refine: auto they are refined where two or more encoders agree more after it than before: what different
+    encoders then have in common was in none of their verbalizers. A threshold of one point was tried: from draws of
+    1,000 texts it lost what refining gains (benchmarks/tasks.md). One encoder alone gives no such sign; its agreement
+    with a teacher of another kind was tried and tells nothing.
     """
     how = values.label.refine
     encoders = [name for name in teachers if outputs[name].embeddings is not None]
@@ -207,7 +206,7 @@ def _refine(
         for stage in (teachers, refined)
     )
     known = None if before is None or after is None else (before, after)  # of one encoder there is none
-    better = how == "always" or (known is not None and known[1] > known[0] + LEAST_GAIN)
+    better = how == "always" or (known is not None and known[1] > known[0])
     return (teachers | refined if better else teachers), known
 
 
