@@ -9,6 +9,7 @@ usage: python -m stages.score teacher data/pool.parquet models/teacher data/scor
 import numpy as np
 
 from nolabels.core import models, params, speed
+from nolabels.core.memory import keep_few_kernels
 from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.core.tables import read_table
 from nolabels.data.texts import answer_key
@@ -38,6 +39,7 @@ def where_it_runs(score, runtime):
     if score.kind == "endpoint":
         return "served", score.precision
     device = models.pick_device(runtime.device)
+    keep_few_kernels()
     models.use_threads(runtime.threads)
     return device, models.pick_precision(score.precision, device)
 

@@ -56,6 +56,24 @@ def test_150_classes_and_2000_texts(tmp_path):
     assert scores.shape == (2000, 150) and np.isfinite(scores).all()
 
 
+def test_score_takes_hardly_more_for_ten_times_the_texts(tmp_path):
+    """Of many lengths: a kernel that was compiled for the shape of one batch is not kept for good."""
+    import pyarrow as pa
+
+    sampling.write_params(tmp_path)
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text(encoding="utf-8"))
+    params["score"]["teacher"].update(kind="similarity", templates=[{"class_text": "It is {class}."}])
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    tiny.encoder(tmp_path / "teacher", "mean_tokens")
+    whole = [text for _, text in tiny.sentences(10_000)]
+    peaks = []
+    for texts in (whole[::10], whole):
+        columns = {"id": [text_id(text) for text in texts], "text": texts, "row": np.arange(len(texts))}
+        write_table(tmp_path / "pool.parquet", pa.table(columns, schema=TEXTS))
+        peaks.append(peak(tmp_path, "score", "teacher", "pool.parquet", "teacher", "scores.parquet"))
+    assert peaks[1] < 1.1 * peaks[0], peaks
+
+
 def test_sample_keeps_no_text_that_is_not_drawn(tmp_path):
     """Ten times the rows may cost the arrays of their ids (40 bytes each), not their texts."""
     peaks = []

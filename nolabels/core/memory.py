@@ -1,9 +1,11 @@
 """Memory that a process of long work keeps."""
 
 import ctypes
+import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
+KERNELS = 128  # several times as many as one batch needs
 
 
 def keep_freed_memory() -> None:
@@ -18,3 +20,14 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(M_MMAP_MAX, 0)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def keep_few_kernels() -> None:
+    """Has oneDNN, and torch's layer above it, keep at most KERNELS compiled kernels; they keep 1,024 by default.
+
+    A kernel is compiled for each shape of a batch and takes about 0.3 MB. Where texts are read from the longest to the
+    shortest, a shape does not come back, so the kernels of earlier batches are of no more use. Call it before the first
+    product. A value that the environment sets already stays.
+    """
+    for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+        os.environ.setdefault(name, str(KERNELS))
