@@ -46,7 +46,8 @@ class Clone:
 
     def set_params(self, preset: dict) -> None:
         """Lays a preset over the shipped params.yaml."""
-        preset = preset | {"runtime": {"store": str(self.store)}}
+        # through JSON, so that what stands twice is written twice: presets have no anchors
+        preset = json.loads(json.dumps(preset | {"runtime": {"store": str(self.store)}}))
         path = self.folder / "presets/benchmark.yaml"
         path.write_text(yaml.safe_dump(preset, sort_keys=False), encoding="utf-8")
         self.run("nolabels.preset", path.stem, "--force")
