@@ -158,7 +158,9 @@ def main(argv=None):
     parser.add_argument("command", nargs="?", choices=("prepare", "params", "measure"), default="measure")
     parser.add_argument("name", nargs="?", help="of the task, for params")
     parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
-    parser.add_argument("--texts", type=int, default=1000, help="at most, of dev and of the pool of each task")
+    parser.add_argument(
+        "--texts", type=int, default=1000, help="at most, of dev and of the pool of each task"
+    )
     parser.add_argument("--threads", type=int, help="of the processor; as params.yaml says if not given")
     args = parser.parse_args(argv)
     if args.command == "prepare":

@@ -33,7 +33,7 @@ def test_the_interval_is_as_wide_as_it_was_found_to_be(expected, low, high):
 def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
     rows = [row["chosen"] for row in json.loads(Path("benchmarks/tasks.json").read_text(encoding="utf-8"))]
     off = [abs(row["foretold"] - row["accuracy"]) for row in rows]
-    assert sum(error <= forecast.MARGIN for error in off) == 6
+    assert sum(error <= forecast.MARGIN for error in off) == 5
     said = " ".join(forecast.__doc__.split())
     assert f"{np.mean(off) * 100:.0f} points on average" in said
     unsure = max(abs(row["confidence"] - row["accuracy"]) for row in rows)

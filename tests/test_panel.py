@@ -81,6 +81,32 @@ def test_a_teacher_that_does_not_tell_the_classes_apart_counts_for_nothing(draw,
     )
 
 
+@pytest.mark.parametrize("known", ["a", "ab"])
+def test_neither_does_a_blind_encoder(draw, gold, known):
+    """Though encoders share one confidence."""
+    given = values()
+    good = {"model": TeacherOutput(scores(gold, draw, 1.5))}
+    good |= {name: some for name, some in encoders(gold, draw, (4, 4)).items() if name in known}
+    blind = TeacherOutput(scores(gold, draw, 0.0), embeddings(0 * gold, draw, 0))
+    some = good | {"blind": blind}
+    with_it = fit_panel(some, given)
+    assert with_it.shares[-1] < 0.05
+    assert accuracy(with_it, some, given, gold) > accuracy(fit_panel(good, given), good, given, gold) - 0.02
+
+
+def test_encoders_count_alike_however_their_scores_spread(draw, gold):
+    """The confidence of the worse one is larger; without embeddings it would count more."""
+    given = values(refine="never")
+    vague, sure = scores(gold, draw, 2.0), np.eye(CLASSES)[draw.permutation(gold)][:, None] * 20
+    sure[: TEXTS // 2] = np.eye(CLASSES)[gold[: TEXTS // 2]][:, None] * 20
+    sure += draw.normal(size=sure.shape)
+    plain = {"vague": TeacherOutput(vague), "sure": TeacherOutput(sure)}
+    points = {name: TeacherOutput(one.scores, embeddings(gold, draw, 4)) for name, one in plain.items()}
+    model = {"model": TeacherOutput(scores(gold, draw, 2.0))}
+    before, found = (fit_panel(model | some, given).shares for some in (plain, points))
+    assert before[2] > before[1] and found[1] > found[2]  # the better one agrees more with the model
+
+
 def test_groups_find_classes_that_the_words_only_hint_at(draw, gold):
     points = embeddings(gold, draw, 5)
     hints = np.full((TEXTS, CLASSES), 0.3) + 0.1 * np.eye(CLASSES)[gold]

@@ -308,8 +308,8 @@ def test_accuracies_of_other_tasks_are_those_that_were_measured():
     assert said in words
     assert len(chosen) == 8 and f"five grades of sentiment the teachers reached {chosen['sst5']:.3f}" in words
     off = [abs(task["chosen"]["foretold"] - task["chosen"]["accuracy"]) for task in tasks]
-    assert sum(off) / len(off) < 0.05 and sum(one <= 0.075 for one in off) == 6
-    assert "within 5 points of the accuracy on average, and within 7.5 on six of them" in " ".join(
+    assert sum(off) / len(off) < 0.06 and sum(one <= 0.075 for one in off) == 5
+    assert "within 6 points of the accuracy on average, and within 7.5 on five of them" in " ".join(
         WHOLE.split()
     )
 

@@ -3,7 +3,7 @@
 Texts of one class lie together. One Gaussian for each class, all with one covariance, is fitted to the embeddings of
 the pool, begun with the encoder's calibrated answers (SimPTC: Fei et al. 2022, "Beyond Prompting: Making Pre-trained
 Language Models Better Zero-shot Learners by Clustering Representations"). No labels are needed. It gained up to
-10 points on the eight tasks of benchmarks/tasks.md and lost up to 5, so `panel` decides whether to use it.
+10 points on the eight tasks of benchmarks/tasks.md and lost up to 7, so `panel` decides whether to use it.
 """
 
 from dataclasses import dataclass

@@ -134,10 +134,24 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     calibrated = [teacher.calibrated for teacher in teachers.values()]
     weights = _teacher_weights(scores, calibrated, values.label.weights)
     # refined answers are more confident than they should be: they count as they did before
-    shares = weights * confidence
+    encoders = np.array([outputs[name].embeddings is not None for name in teachers])
+    shares = weights * _share_confidence(confidence, weights, encoders)
     weights = shares / np.array([_spread(one) for one in scores])
     combined = fit(_weighted_sum(scores, weights), values)
     return Panel(teachers, weights, shares / shares.sum(), combined, agreement, guess)
+
+
+def _share_confidence(confidence: np.ndarray, weights: np.ndarray, encoders: np.ndarray) -> np.ndarray:
+    """J spreads of scores, those of the encoders replaced by their weighted geometric mean.
+
+    How an encoder's cosines spread says more of the model than of what it knows: on SUBJ the worse of two encoders
+    spread five times as much (benchmarks/tasks.md). Of two teachers alone the spread stays: their agreement, which
+    decides the weights, cannot say which of them knows nothing. encoders: J bool.
+    """
+    if len(confidence) < 3 or encoders.sum() < 2 or not weights[encoders].any():
+        return confidence
+    mean = np.average(np.log(confidence[encoders]), weights=weights[encoders])
+    return np.where(encoders, np.exp(mean), confidence)
 
 
 def _spread(scores: np.ndarray) -> float:
