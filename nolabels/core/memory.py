@@ -5,7 +5,7 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
-KERNELS = 128  # several times as many as one batch needs
+KERNELS = 64  # several times as many as one batch needs
 
 
 def keep_freed_memory() -> None:
