@@ -303,7 +303,8 @@ def test_accuracies_of_other_tasks_are_those_that_were_measured():
     low, high = min(chosen.values()), max(chosen.values())
     words = " ".join(TEXT.split())
     said = (
-        f"On eight other tasks nothing was tuned; the teachers' accuracy was between {low:.3f} and {high:.3f}"
+        f"On eight other tasks, with prompts that nobody tuned, the teachers' accuracy was between {low:.3f} "
+        f"and {high:.3f}"
     )
     assert said in words
     assert len(chosen) == 8 and f"five grades of sentiment the teachers reached {chosen['sst5']:.3f}" in words

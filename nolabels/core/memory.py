@@ -25,7 +25,7 @@ def keep_freed_memory() -> None:
 def keep_few_kernels() -> None:
     """Has oneDNN, and torch's layer above it, keep at most KERNELS compiled kernels; they keep 1,024 by default.
 
-    A kernel is compiled for each shape of a batch and takes about 0.3 MB. Where texts are read from the longest to the
+    A kernel is compiled for each shape of a batch. Where texts are read from the longest to the
     shortest, a shape does not come back, so the kernels of earlier batches are of no more use. Call it before the first
     product. A value that the environment sets already stays.
     """

@@ -144,8 +144,8 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
 def _share_confidence(confidence: np.ndarray, weights: np.ndarray, encoders: np.ndarray) -> np.ndarray:
     """J spreads of scores, those of the encoders replaced by their weighted geometric mean.
 
-    How an encoder's cosines spread says more of the model than of what it knows: on SUBJ the worse of two encoders
-    spread five times as much (benchmarks/tasks.md). Of two teachers alone the spread stays: their agreement, which
+    How an encoder's cosines spread says more of the model than of what it knows: the worse of two encoders can spread
+    further, and would then count more (benchmarks/tasks.md). Of two teachers alone the spread stays: their agreement, which
     decides the weights, cannot say which of them knows nothing. encoders: J bool.
     """
     if len(confidence) < 3 or encoders.sum() < 2 or not weights[encoders].any():
@@ -203,8 +203,8 @@ def _refine(
     """The teachers, encoders among them refined where that helps; and the agreement before and after.
 
     With label.refine: auto they are refined where two or more encoders agree more after it than before: what different
-    encoders then have in common was in none of their verbalizers. A threshold of one point was tried: from draws of
-    1,000 texts it lost what refining gains (benchmarks/tasks.md). One encoder alone gives no such sign; its agreement
+    encoders then have in common was in none of their verbalizers. A rise of one point was asked for before, and
+    kept AG News from being refined (benchmarks/tasks.md). One encoder alone gives no such sign; its agreement
     with a teacher of another kind was tried and tells nothing.
     """
     how = values.label.refine
