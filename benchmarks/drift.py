@@ -8,16 +8,15 @@ of the student's dev and test texts: one half makes the profile, the other is ne
 """
 
 import json
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.task_texts import read_beside
 from nolabels.core import params
 from nolabels.core.stage import arguments, run, say
 from nolabels.core.tables import about, read_table, write_json
-from nolabels.data import packages
 from nolabels.data.texts import hash_position, text_id
 from nolabels.reporting.shift import SIGNIFICANCE, compare
 from nolabels.students.profile import SIGNALS, counts_of, profile_of
@@ -55,17 +54,6 @@ class Texts:
         return len(self.texts)
 
 
-def source(dataset, file, column):
-    """The texts of another file beside the dataset's, in the same package."""
-    asset = dataset.model_copy(update={"path": f"{dataset.path.rpartition('/')[0]}/{file}", "files": {}})
-    with tempfile.TemporaryDirectory() as folder:
-        packages.take(asset, "fetch.dataset", Path(folder, "texts"))
-        (path,) = Path(folder, "texts").iterdir()
-        # as `sample` reads tsv: no quotes; a few bytes of these files are no UTF-8
-        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
-    return [line.rstrip("\r").split("\t")[column] for line in lines if line.strip()]
-
-
 def measure(model, known, new):
     """A row of the result: the signals' distances, which of them drifted, and the sizes. known, new: Texts."""
     profile = profile_of(model, known.texts, known.probabilities)
@@ -93,13 +81,13 @@ def measure_all(model, folder, values, splits):
     dataset, column = values.fetch.dataset, values.sample.columns.index(values.sample.text)
     draw, rows = np.random.default_rng(SEED), []
     for name, file in SHIFTS.items():
-        new = Texts.read(source(dataset, file, column), model)
+        new = Texts.read([row[column] for row in read_beside(dataset, file)], model)
         for size in SIZES:
             some = new.take(draw.permutation(len(new))[:size])
             rows.append({"kind": "shift", "of": name} | measure(model, known, some))
             say(f"{name}, {len(some)} texts: {', '.join(rows[-1]['drift']) or 'none'}")
     taken, zones = set(map(text_id, known.texts)), values.sample.zones
-    rest = source(dataset, dataset.path.rpartition("/")[2], column)
+    rest = [row[column] for row in read_beside(dataset, dataset.path.rpartition("/")[2])]
     rest = [text for text in rest if text_id(text) not in taken]
     rest = [text for text in rest if hash_position(text_id(text)) < zones.test + zones.dev]
     unclear = Texts.read(rest, model)

