@@ -9,7 +9,7 @@ usage: python -m stages.score teacher data/pool.parquet models/teacher data/scor
 import numpy as np
 
 from nolabels.core import models, params, speed
-from nolabels.core.memory import keep_few_kernels
+from nolabels.core.memory import give_back_tables, keep_few_kernels
 from nolabels.core.stage import UserError, path_arguments, run, say
 from nolabels.core.tables import read_table
 from nolabels.data.texts import answer_key
@@ -30,8 +30,10 @@ PATHS = {
 def read_texts(path):
     """The ids of a table, the answer key of each text, and the texts."""
     table = read_table(path, ["id", "text"])
-    texts = table["text"].to_pylist()
-    return table["id"].combine_chunks(), np.array([answer_key(text) for text in texts], "S16"), texts
+    ids, texts = table["id"].combine_chunks(), table["text"].to_pylist()
+    del table
+    give_back_tables()
+    return ids, np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
 def where_it_runs(score, runtime):
@@ -82,8 +84,9 @@ def main(argv=None):
     score, words = values.score[args.key], values.task.words
     device, precision = where_it_runs(score, values.runtime)
     ids, keys, texts = read_texts(args.texts)
-    first, text_of = first_occurrences(keys)  # a text that stands twice is asked once
-    keys, texts = keys[first], [texts[row] for row in first]
+    first, text_of = first_occurrences(keys)
+    if len(first) < len(keys):  # a text that stands twice is asked once
+        keys, texts = keys[first], [texts[row] for row in first]
     templates = [template_json(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
     asker = asking.asker_facts(score, sha256, precision, values.task.descriptions)
@@ -100,10 +103,11 @@ def main(argv=None):
         )
         if missing:
             ask_missing(args, values, texts, keys, store, missing, total, device, precision)
+            del texts, known  # the answers take their place
             known = store.read(*wanted)
             if lost := sum(len(rows) for rows, _, _ in known.missing()):
                 raise UserError(
-                    f"{values.runtime.store}: must hold what was just answered, found {lost} of {len(texts)} texts "
+                    f"{values.runtime.store}: must hold what was just answered, found {lost} of {len(keys)} texts "
                     "without; run dvc repro again"
                 )
         facts = store.facts()

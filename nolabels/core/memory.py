@@ -5,7 +5,7 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
-KERNELS = 64  # several times as many as one batch needs
+KERNELS = 24  # a few times as many as one pass through the layers needs
 
 
 def keep_freed_memory() -> None:
@@ -31,3 +31,10 @@ def keep_few_kernels() -> None:
     """
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
         os.environ.setdefault(name, str(KERNELS))
+
+
+def give_back_tables() -> None:
+    """Has Arrow give the memory of tables that are gone back to the system; its pool would keep it."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
