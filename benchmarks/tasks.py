@@ -2,14 +2,14 @@
 
 usage: python -m benchmarks.tasks prepare
        python -m benchmarks.tasks params NAME
-       python -m benchmarks.tasks [measure] [--texts 1000] [--threads 1]
+       python -m benchmarks.tasks [measure] [NAME ...] [--texts 1000] [--threads 1]
 
 benchmarks/tasks.yaml says where the texts come from, which classes there are and how each kind of teacher is
 asked. `prepare` fetches the texts and writes them to FOLDER/NAME/NAME.parquet (columns text and label), less those
 that resemble a test text of a task with the same sentences. `params` prints what differs from the shipped
 params.yaml for a task. `measure` asks the default's three teachers about dev and pool texts of each task, has the panel
-weigh and refine them, and writes benchmarks/tasks.json and the tables of benchmarks/tasks.md. A run that was stopped
-goes on.
+weigh and refine them, and writes benchmarks/tasks.json and the tables of benchmarks/tasks.md; where tasks are named, the rows
+of the others stay. A run that was stopped goes on.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ from benchmarks.task_texts import counts_of, prepare, read_zones
 from benchmarks.task_wording import TEACHERS, WORK, difference, whole, wording
 from nolabels.core import models
 from nolabels.core.labels import decide, one_hot
-from nolabels.core.stage import arguments, run, say
+from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
 from nolabels.data import packages
 from nolabels.labeling.agreement import equal_share
@@ -134,7 +134,7 @@ def figures(name, count, folder, threads):
     result["chosen"]["refined"] = any(teacher.groups is not None for teacher in panel.teachers.values())
     own = panel.labels_of_each(of_pool, task)
     encoders = [own[one].argmax(1) for one in TEACHERS if of_pool[one].embeddings is not None]
-    result["chosen"]["foretold"] = equal_share(encoders)
+    result["chosen"]["encoders_agree"] = equal_share(encoders)
     result["chosen"]["confidence"] = expected_accuracy(panel.probabilities(of_dev, task), task)
     result["chosen"]["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
     for name, how in (("product", "never"), ("always", "always")):
@@ -143,20 +143,22 @@ def figures(name, count, folder, threads):
     return result
 
 
-def measure(folder, count, threads):
-    rows = []
-    for name in wording().tasks:
-        rows.append({"name": name, **counts_of(name, folder), **figures(name, count, folder, threads)})
-        each = ", ".join(f"{title} {rows[-1][one]['accuracy']:.3f}" for one, title in TEACHERS.items())
-        say(f"{name}: {each}, chosen {rows[-1]['chosen']['accuracy']:.3f}")
-    write_json(JSON, rows)
+def measure(folder, names, count, threads):
+    known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
+    rows = {row["name"]: row for row in known}
+    for name in names or wording().all:
+        row = {"name": name, **counts_of(name, folder), **figures(name, count, folder, threads)}
+        rows[name] = row
+        each = ", ".join(f"{title} {row[one]['accuracy']:.3f}" for one, title in TEACHERS.items())
+        say(f"{name}: {each}, chosen {row['chosen']['accuracy']:.3f}")
+    write_json(JSON, [rows[name] for name in wording().all if name in rows])
     write_page(json.loads(JSON.read_text(encoding="utf-8")))
 
 
 def main(argv=None):
     parser = arguments(__doc__)
     parser.add_argument("command", nargs="?", choices=("prepare", "params", "measure"), default="measure")
-    parser.add_argument("name", nargs="?", help="of the task, for params")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="of tasks; one for params")
     parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
     parser.add_argument(
         "--texts", type=int, default=1000, help="at most, of dev and of the pool of each task"
@@ -166,9 +168,11 @@ def main(argv=None):
     if args.command == "prepare":
         prepare(args.folder)
     elif args.command == "params":
-        say(yaml.safe_dump(difference(args.name), sort_keys=False, allow_unicode=True).rstrip())
+        if len(args.names) != 1:
+            raise UserError(f"NAME: must be one task, found {len(args.names)}")
+        say(yaml.safe_dump(difference(args.names[0]), sort_keys=False, allow_unicode=True).rstrip())
     else:
-        measure(args.folder, args.texts, args.threads)
+        measure(args.folder, args.names, args.texts, args.threads)
 
 
 if __name__ == "__main__":

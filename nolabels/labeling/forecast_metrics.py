@@ -10,6 +10,7 @@ from nolabels.core.params import Params
 from nolabels.labeling.agreement import equal_share, template_agreement
 from nolabels.labeling.forecast import (
     accuracy_interval,
+    accuracy_of_agreement,
     expected_accuracy,
     swapped_verbalizers,
     text_agreement,
@@ -77,18 +78,21 @@ def forecast_metrics(
     """
     task = values.task
     values, guess = resolve_prior(outputs, values)  # of all teachers: one alone cannot tell the shares
-    agreed = _encoder_agreement(outputs, values)
+    agreed, classes = _encoder_agreement(outputs, values), len(task.names)
     metrics: dict[str, Any] = {"source": "confidence" if agreed is None else "agreement"}
     for model, probabilities in test_probabilities.items():
-        confidence = expected_accuracy(probabilities, task)
-        bounds = accuracy_interval(confidence if agreed is None else agreed)
+        if agreed is None:
+            expected = expected_accuracy(probabilities, task)
+        else:
+            expected = accuracy_of_agreement(agreed, classes)
+        bounds = accuracy_interval(expected)
         metrics[model] = dict(zip(("expected", "expected_low", "expected_high"), bounds, strict=True))
     templates = template_agreement(_labels_of_each_template(outputs, values))
     predictable = text_agreement(texts, labels, task)
     moved = 0.0
     if values.label.calibration == "none":
         moved = float((_calibrated_labels(outputs, values) != labels).any(1).mean())
-    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, len(task.names))
+    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, classes)
     if templates is not None:
         metrics["template_agreement"] = templates
     metrics |= {"text_agreement": predictable, "moved_by_calibration": moved, "trusted": not reasons}
