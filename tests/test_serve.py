@@ -1,7 +1,10 @@
 """python -m nolabels.serve: a process on loopback, asked as its users ask it."""
 
+import asyncio
+import itertools
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -11,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import urllib.error
 import urllib.request
 import venv
@@ -24,6 +28,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from nolabels.students import predict
+from nolabels.students.server import batches
 from stages import export
 from tests import tiny
 
@@ -282,6 +287,54 @@ def changed(student, tmp_path):
         return tmp_path / "changed"
 
     return change
+
+
+def cuts(order):
+    """Every way to cut a list into parts."""
+    for places in itertools.product((False, True), repeat=len(order) - 1):
+        ends = [place for place, cut in enumerate(places, 1) if cut]
+        yield [order[start:end] for start, end in itertools.pairwise([0, *ends, len(order)])]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_requests_are_cut_into_the_batches_that_cost_least(seed):
+    draw = random.Random(seed)
+    requests = [(draw.choice([10, 60, 100, 400, 420]), draw.choice([1, 1, 3])) for _ in range(7)]
+    order = sorted(range(7), key=requests.__getitem__)
+
+    def cost(parts):
+        sizes = [sum(requests[place][1] for place in part) for part in parts]
+        longest = [max(requests[place][0] for place in part) for part in parts]
+        return sum(batches.OVERHEAD + size * length for size, length in zip(sizes, longest, strict=True))
+
+    found = {tuple(batches.cheapest_batch(requests, wanted)) for wanted in range(7)}
+    assert sorted(itertools.chain(*found)) == list(range(7))  # each request stands in one
+    assert cost(found) == min(map(cost, cuts(order)))
+
+
+def test_a_short_text_does_not_wait_for_a_long_one():
+    """Both wait when the first batch is done: they are answered one after the other, in the order in which they came."""
+
+    class Recorder:
+        classes_, texts = ["a"], []
+
+        def predict_proba(self, texts):
+            self.texts.append(texts)
+            return np.ones((len(texts), 1), np.float32)
+
+    async def answered():
+        model = Recorder()
+        own = batches.Batches(
+            model, types.SimpleNamespace(max_batch=8, max_wait_ms=1, max_waiting=99, timeout=9)
+        )
+        answers = [asyncio.create_task(own.answer(texts)) for texts in (["x" * 900], ["y"], ["z" * 880, "z"])]
+        await asyncio.sleep(0)
+        work = asyncio.create_task(own.run())
+        await asyncio.gather(*answers)
+        work.cancel()
+        return model.texts
+
+    assert list(map(sorted, asyncio.run(answered()))) == [["x" * 900, "z", "z" * 880], ["y"]]
 
 
 SLOW = "        import time\n        time.sleep(0.2 if any(texts) and texts != ['A text.'] else 0)\n"

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import heapq
+import itertools
 import sys
 import time
 from collections import defaultdict, deque
@@ -14,6 +15,8 @@ import prometheus_client as prometheus
 
 Model = Any  # of the folder's predict.py: classes_, multi_label, threshold, predict_proba(texts)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # of batches, for their histogram
+# what a batch costs beyond its texts, in characters of a text: the weights are read from memory once for each
+OVERHEAD = 70
 
 
 class Refused(Exception):
@@ -51,6 +54,37 @@ class Figures:
         )
         gauge = prometheus.Gauge("student_waiting_texts", "Texts that wait for a batch", registry=own)
         gauge.set_function(waiting)
+
+
+def cheapest_batch(requests: list[tuple[int, int]], wanted: int) -> list[int]:
+    """Which requests share a batch with one of them, where all are cut into the batches that cost least.
+
+    A batch costs OVERHEAD and the number of its texts times the length of the longest, since the others are padded.
+
+    Parameters
+    ----------
+    requests : list of (int, int)
+        Length of the longest text, in characters, and number of texts of each of N requests.
+    wanted : int
+        A position below N.
+
+    Returns
+    -------
+    list of int
+        Positions, `wanted` among them, those with the shortest texts first.
+    """
+    order = sorted(range(len(requests)), key=requests.__getitem__)
+    texts = [0, *itertools.accumulate(requests[position][1] for position in order)]
+    costs, starts = [0], []  # of the first so many requests; where the last batch of these begins
+    for end, position in enumerate(order, 1):
+        longest, before = requests[position][0], range(end)
+        cost, start = min((costs[n] + OVERHEAD + (texts[end] - texts[n]) * longest, n) for n in before)
+        costs.append(cost)
+        starts.append(start)
+    end = len(order)
+    while wanted not in order[starts[end - 1] : end]:
+        end = starts[end - 1]
+    return order[starts[end - 1] : end]
 
 
 class Job:
@@ -99,16 +133,21 @@ class Batches:
     def take(self) -> list[tuple[Job, int]]:
         """Up to max_batch (job, number of its text), of about the length of one that waits, since padding costs time.
 
-        Requests choose that length in turn, so that none waits for all of a larger one.
+        Requests choose that length in turn, so that none waits for all of a larger one. While fewer than max_batch wait,
+        requests whose texts would be padded much wait for the next batch: then all are answered sooner.
         """
-        waiting = [(job, number) for job in self.jobs for number in job.waits]
-        if waiting:
+        jobs = list(self.jobs)
+        if 0 < self.waiting < self.limits.max_batch:
+            requests = [(max(len(job.texts[number]) for number in job.waits), len(job.waits)) for job in jobs]
+            jobs = [jobs[place] for place in cheapest_batch(requests, 0)]
+        waiting = [(job, number) for job in jobs for number in job.waits]
+        if self.waiting >= self.limits.max_batch:
             first, number = waiting[0]
             length = len(first.texts[number])
             waiting = heapq.nsmallest(
                 self.limits.max_batch, waiting, key=lambda pair: abs(len(pair[0].texts[pair[1]]) - length)
             )
-            self.jobs.rotate(-1)
+        self.jobs.rotate(-1)
         taken = defaultdict(set)
         for job, number in waiting:
             taken[job].add(number)
