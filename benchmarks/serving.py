@@ -5,8 +5,8 @@ usage: python -m benchmarks.serving [MODEL ...] [--texts data/test.parquet] [--c
 MODEL: folders that `export` wrote (models/student-onnx). Server and predict.py run on the first `--cores` processors.
 Measured are texts a second, and texts a second of processor time, which other programs disturb less, for 64 clients that
 send one text at a time and for 4 that send 64; how long one text takes while texts arrive at random at half the rate of
-the former; and memory over `--soak` minutes of both kinds of requests and of bad ones (0: not measured, what is known
-is kept). Writes benchmarks/serving.json and serving.md.
+the former; and memory over `--soak` minutes of both kinds of requests and of bad ones (0: not measured). Writes
+benchmarks/serving.json and serving.md; what is known of other models, or of memory where it is not measured, stays.
 """
 
 import itertools
@@ -123,9 +123,16 @@ def measure(model, texts, args):
             yield row(f"{name}: memory over {args.soak:g} minutes", largest, first, "MiB", FLAT)
 
 
+def model_of(one):
+    """Of a row: the model's MB."""
+    return one["name"].partition(":")[0]
+
+
 def page(rows, cores):
     """What benchmarks/serving.md holds; rows: those of an earlier run name another processor."""
-    earlier = [f"{one['name']}: measured on {one['on']}." for one in rows if one["on"] != processor()]
+    earlier = dict.fromkeys(
+        f"{model_of(one)}: measured on {one['on']}." for one in rows if one["on"] != processor()
+    )
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
     return (
         f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
@@ -158,10 +165,10 @@ def main(argv=None):
     for one in itertools.chain.from_iterable(measure(model, texts, args) for model in args.models):
         say(f"{one['name']}: {one['ours']:.4g} {one['unit']} ({one['ratio']:.2f}, asked {one['asked']})")
         rows.append(one | {"on": processor()})
-    if JSON.exists() and not args.soak:
-        rows += [
-            one for one in json.loads(JSON.read_text(encoding="utf-8")) if " memory over " in one["name"]
-        ]
+    measured = set(map(model_of, rows))
+    for one in json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else ():
+        if model_of(one) not in measured or (" memory over " in one["name"] and not args.soak):
+            rows.append(one)
     write_json(JSON, rows)
     PAGE.write_text(page(rows, args.cores), encoding="utf-8")
 

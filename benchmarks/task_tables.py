@@ -163,7 +163,7 @@ def forecast_table(rows, known):
         agreed, told, other, confidence = forecasts(row, line_of(others))
         accuracy = row["chosen"]["accuracy"]
         off.append([told - accuracy, other - accuracy, confidence - accuracy])
-        warned = forecast.warnings(None, 1.0, 0.0, [], agreed, len(row["shares"]))
+        warned = forecast.warnings(None, 1.0, 0.0, [], agreed, confidence, len(row["shares"]))
         cells = [f"{accuracy:.3f}", f"{agreed:.3f}", f"{told:.3f}", *(f"{one:+.3f}" for one in off[-1][:2])]
         cells += [f"{confidence:.3f}", f"{off[-1][2]:+.3f}", "yes" if warned else "no"]
         lines.append("| " + " | ".join([row["title"], *cells]) + " |")

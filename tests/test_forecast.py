@@ -87,34 +87,38 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
     found = forecast.text_agreement(texts, good, task())
     shuffled = forecast.text_agreement(texts, good[np.random.default_rng(0).permutation(300)], task())
     assert found > 0.5 and abs(shuffled) < 0.15
-    assert forecast.warnings(0.8, found, 0.0, [], None, 2) == []
-    assert forecast.warnings(0.8, found, 0.0, [], 0.6, 2) == []
+    assert forecast.warnings(0.8, found, 0.0, [], None, 0.9, 2) == []
+    assert forecast.warnings(0.8, found, 0.0, [], 0.6, 0.6, 2) == []
     assert forecast.text_agreement(texts, one_hot([0] * 300, 2), task()) == 0
 
 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((0.1, 0.4, 0.0, [], None, 2), "the templates contradict each other (kappa 0.10)"),
+        ((0.1, 0.4, 0.0, [], None, 0.9, 2), "the templates contradict each other (kappa 0.10)"),
         (
-            (0.8, 0.4, 0.0, [], 0.59, 2),
+            (0.8, 0.4, 0.0, [], 0.59, 0.9, 2),
             "the encoders agree on 59% of the texts alone, so less than 60% of the labels may be right",
         ),
         (
-            (0.8, 0.4, 0.0, [], 0.66, 6),
+            (0.8, 0.4, 0.0, [], 0.66, 0.9, 6),
             "the encoders agree on 66% of the texts alone, so less than 50% of the labels may be right",
         ),
         (
-            (None, 0.01, 0.0, [], None, 2),
+            (0.8, 0.4, 0.0, [], 0.7, 0.54, 2),
+            "the mean confidence of the answers is 54%, below 60%",
+        ),
+        (
+            (None, 0.01, 0.0, [], None, 0.9, 2),
             "the labels have little to do with the words of the texts (kappa 0.01)",
         ),
         (
-            (0.8, 0.4, 0.45, [], None, 2),
+            (0.8, 0.4, 0.45, [], None, 0.9, 2),
             "45% of the labels follow what the teacher prefers to answer: with label.calibration "
             "prior_matching they would be others",
         ),
         (
-            (0.8, 0.4, 0.0, [("good", "bad")], None, 2),
+            (0.8, 0.4, 0.0, [("good", "bad")], None, 0.9, 2),
             "the class 'good' is asked for as 'bad', which is the name of another class",
         ),
     ],

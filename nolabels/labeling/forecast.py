@@ -122,6 +122,7 @@ def warnings(
     moved: float,
     swapped: list[tuple[str, str]],
     agreed: float | None,
+    confidence: float | None,
     classes: int,
 ) -> list[str]:
     """The reasons not to trust the labels.
@@ -138,6 +139,8 @@ def warnings(
         See swapped_verbalizers.
     agreed : float or None
         Share of texts on which the encoders agree, in 0..1; None for fewer than two.
+    confidence : float or None
+        Mean confidence of the answers, in 0..1; None where a text may have several labels.
     classes : int
         Number of classes.
 
@@ -160,6 +163,8 @@ def warnings(
         reasons.append(
             f"the encoders agree on {agreed:.0%} of the texts alone, so less than {least:.0%} of the labels may be right"
         )
+    if confidence is not None and confidence < least:
+        reasons.append(f"the mean confidence of the answers is {confidence:.0%}, below {least:.0%}")
     if templates is not None and templates < LEAST_TEMPLATES:
         reasons.append(f"the templates contradict each other (kappa {templates:.2f})")
     if texts < LEAST_TEXTS:

@@ -92,7 +92,8 @@ def forecast_metrics(
     moved = 0.0
     if values.label.calibration == "none":
         moved = float((_calibrated_labels(outputs, values) != labels).any(1).mean())
-    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, classes)
+    sure = None if task.multi_label else expected_accuracy(test_probabilities["teacher"], task)
+    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, sure, classes)
     if templates is not None:
         metrics["template_agreement"] = templates
     metrics |= {"text_agreement": predictable, "moved_by_calibration": moved, "trusted": not reasons}
