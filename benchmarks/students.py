@@ -5,12 +5,13 @@ usage: python -m benchmarks.students [--tasks NAME ...] [--texts 2000] [--gold 1
 Needs `python -m benchmarks.tasks prepare`. The panel of the shipped teachers labels pool texts of each task as `label`
 does; a student of each size learns from these labels, with the settings of params.yaml (109 M parameters) and of
 presets/reviews-small.yaml (22.7 M), and so does TF-IDF with logistic regression. The same students learn from gold
-answers of the pool, which nothing else here does. All are measured on dev. Writes
-benchmarks/students.json and the table of benchmarks/tasks.md. What is done is kept in .work/tasks/results, so a
-stopped run goes on.
+answers of the pool, which nothing else here does. All are measured on dev. Writes benchmarks/students.json and the table
+of benchmarks/tasks.md, where the rows of tasks that are not named stay. What is done is kept in .work/tasks/results, so
+a stopped run goes on.
 """
 
 import hashlib
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -135,24 +136,53 @@ def learned(task, base, settings, texts, wanted):
     return task.accuracy(found)
 
 
+def cells_of(own, columns):
+    """Of the rows of a task: the mean accuracy in each column, as a number or None, and as text with its deviation."""
+    means, texts = [], []
+    for column in columns:
+        found = [row["accuracy"] for row in own if (row["learner"], row["from"]) == column]
+        spread = f" ± {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""
+        means.append(float(np.mean(found)) if found else None)
+        texts.append(f"{means[-1]:.3f}{spread}" if found else "")
+    return means, texts
+
+
 def table(rows):
-    """A row for each task: teachers, then students from them, then from gold."""
+    """A row for each task: teachers, students from them and what they gain, then students from gold; and the means."""
     columns = [("teachers", ""), ("base", "teachers"), ("encoder", "teachers"), ("TF-IDF", "teachers")]
     gold = list(dict.fromkeys(row["from"] for row in rows if row["from"].endswith("gold")))
     columns += [(base, source) for source in gold for base in SIZES]
-    heads = ["task", "texts", "teachers", "109 M", "22.7 M", "TF-IDF"]
+    heads = [
+        "task",
+        "texts",
+        "teachers",
+        "109 M",
+        "22.7 M",
+        "TF-IDF",
+        "109 M − teachers",
+        "22.7 M − teachers",
+    ]
     heads += [f"{SIZES[base]}, {source}" for source in gold for base in SIZES]
     lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
-    titles = {name: item.title for name, item in task_wording.wording().tasks.items()}
+    known, families = task_wording.wording().tasks, {}
     for name in dict.fromkeys(row["task"] for row in rows):
         own = [row for row in rows if row["task"] == name]
-        cells = [titles[name], str(own[0]["texts"])]
-        for learner, source in columns:
-            found = [row["accuracy"] for row in own if (row["learner"], row["from"]) == (learner, source)]
-            spread = f" ± {np.std(found, ddof=1):.3f}" if len(found) > 1 else ""
-            cells.append(f"{np.mean(found):.3f}{spread}" if found else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        means, cells = cells_of(own, columns)
+        gains = [None if mean is None else mean - means[0] for mean in means[1:3]]
+        family = task_wording.FAMILY_OF_DEFAULT if name == "subj" else known[name].family or name
+        families.setdefault(family, []).append([*means[:4], *gains, *means[4:]])
+        cells = [*cells[:4], *("" if gain is None else f"{gain:+.3f}" for gain in gains), *cells[4:]]
+        lines.append(f"| {known[name].title} | {own[0]['texts']} | {' | '.join(cells)} |")
+    cells = []
+    for number, column in enumerate(zip(*itertools.chain(*families.values()), strict=True)):
+        every = (
+            [np.mean([row[number] for row in some]) for some in families.values()]
+            if None not in column
+            else []
+        )
+        sign = "+" if "−" in heads[number + 2] else ""
+        cells.append(f"**{np.mean(every):{sign}.3f}**" if every else "")
+    return "\n".join([*lines, f"| **mean over families** | | {' | '.join(cells)} |"])
 
 
 def main(argv=None):
@@ -167,12 +197,13 @@ def main(argv=None):
     parser.add_argument("--seeds", nargs="+", type=int, default=[1], metavar="N")
     parser.add_argument("--threads", type=int, default=0)
     args = parser.parse_args(argv)
-    rows = []
+    rows = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     for name in args.tasks:
+        rows = [row for row in rows if row["task"] != name]
         for row in rows_of(name, args.texts, args.gold, args.seeds, args.threads):
             rows.append({"task": name, **row})
             say(f"{name}: {row['learner']} from {row['from'] or 'nothing'}: {row['accuracy']:.3f}")
-    write_json(JSON, rows)
+        write_json(JSON, sorted(rows, key=lambda row: list(task_wording.wording().tasks).index(row["task"])))
     task_tables.write_block("students", table(json.loads(JSON.read_text(encoding="utf-8"))))
 
 

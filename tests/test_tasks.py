@@ -313,8 +313,32 @@ def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
     }
     monkeypatch.setattr(students, "learned", None)  # what is done is kept
     assert [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [8, 16], [1, 2], 1)] == rows
-    head, _, cells = students.table(rows).splitlines()
-    assert head.count("|") == cells.count("|") and "±" in cells and cells.startswith("| SST-2 | 20 |")
+    head, _, cells, means = students.table(rows).splitlines()
+    assert head.count("|") == cells.count("|") == means.count("|")
+    assert "±" in cells and cells.startswith("| SST-2 | 20 |")
+
+
+def test_the_table_of_students_says_what_they_gain():
+    rows = [
+        {"task": task, "learner": learner, "from": source, "seed": 1, "texts": 9, "accuracy": accuracy}
+        for task, figures in {
+            "sst2": (0.8, 0.9, 0.7),
+            "sst5": (0.4, 0.3, 0.2),
+            "trec": (0.5, 0.6, 0.5),
+        }.items()
+        for learner, source, accuracy in zip(
+            ("teachers", "base", "encoder"), ("", "teachers", "teachers"), figures, strict=True
+        )
+    ]
+    rows.append(rows[-1] | {"from": "8 gold", "accuracy": 0.9})
+    _, _, first, _, third, means = students.table(rows).splitlines()
+    assert first == "| SST-2 | 9 | 0.800 | 0.900 | 0.700 |  | +0.100 | -0.100 |  |  |"
+    assert third.endswith("| +0.100 | +0.000 |  | 0.900 |")
+    # of the reviews and of TREC; no task but one has figures from gold
+    assert (
+        means
+        == "| **mean over families** | | **0.550** | **0.600** | **0.475** |  | **+0.050** | **-0.075** |  |  |"
+    )
 
 
 def judged_row(name, before, refined, product, always):
