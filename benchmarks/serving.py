@@ -5,8 +5,8 @@ usage: python -m benchmarks.serving [MODEL ...] [--texts data/test.parquet] [--c
 MODEL: folders that `export` wrote (models/student-onnx). Server and predict.py run on the first `--cores` processors.
 Measured are texts a second, and texts a second of processor time, which other programs disturb less, for 64 clients that
 send one text at a time and for 4 that send 64; how long one text takes while texts arrive at random at half the rate of
-the former; and memory over `--soak` minutes of both kinds of requests and of bad ones (0: not measured). Writes
-benchmarks/serving.json and serving.md; what is known of other models, or of memory where it is not measured, stays.
+the former; and memory over `--soak` minutes of both kinds of requests and of bad ones. Writes benchmarks/serving.json and
+serving.md; what is known of other models stays, and so do times (`--repeats 0`) or memory (`--soak 0`) that are not measured.
 """
 
 import itertools
@@ -101,31 +101,42 @@ def measure(model, texts, args):
     """The rows of one model."""
     name = f"{(model / 'model.onnx').stat().st_size / 1e6:.0f} MB"
     with served(model, args.cores) as port:
-        carried(port, texts[:64], *ONE)
-        rounds = [
-            (alone(model, texts, args.cores), carried(port, texts, *ONE), carried(port, texts, *MANY))
-            for _ in range(args.repeats)
-        ]
-        for side, (clients, size) in ((1, ONE), (2, MANY)):
-            for kind, more in ((0, ""), (1, ", by the processor's time")):
-                ours, peer = (statistics.median(turn[which][kind] for turn in rounds) for which in (side, 0))
-                ratio = statistics.median(turn[side][kind] / turn[0][kind] for turn in rounds)
-                sort = f"{clients} clients, {size} {'text' if size == 1 else 'texts'} at a time"
-                yield row(f"{name}: {sort}{more}", ours, peer, "texts/s", ">= 0.8", ratio)
-        one = statistics.median(turn[1][0] for turn in rounds)
-        taken = latencies(port, texts, one / 2, SECONDS) * 1000
-        rate = f"{one / 2:.0f} texts/s"
-        for share, asked in ((50, "< 100"), (99, "< 100")):
-            value = float(np.percentile(taken, share))
-            yield row(f"{name}: percentile {share} of one text at {rate}", value, None, "ms", asked, value)
+        if args.repeats:
+            yield from times(name, port, model, texts, args)
         if args.soak:
             first, largest = soak(port, texts, args.soak)
             yield row(f"{name}: memory over {args.soak:g} minutes", largest, first, "MiB", FLAT)
 
 
+def times(name, port, model, texts, args):
+    """The rows of a served model's throughput and latency."""
+    carried(port, texts[:64], *ONE)
+    rounds = [
+        (alone(model, texts, args.cores), carried(port, texts, *ONE), carried(port, texts, *MANY))
+        for _ in range(args.repeats)
+    ]
+    for side, (clients, size) in ((1, ONE), (2, MANY)):
+        for kind, more in ((0, ""), (1, ", by the processor's time")):
+            ours, peer = (statistics.median(turn[which][kind] for turn in rounds) for which in (side, 0))
+            ratio = statistics.median(turn[side][kind] / turn[0][kind] for turn in rounds)
+            sort = f"{clients} clients, {size} {'text' if size == 1 else 'texts'} at a time"
+            yield row(f"{name}: {sort}{more}", ours, peer, "texts/s", ">= 0.8", ratio)
+    one = statistics.median(turn[1][0] for turn in rounds)
+    taken = latencies(port, texts, one / 2, SECONDS) * 1000
+    for share in (50, 99):
+        value = float(np.percentile(taken, share))
+        title = f"{name}: percentile {share} of one text at {one / 2:.0f} texts/s"
+        yield row(title, value, None, "ms", "< 100", value)
+
+
 def model_of(one):
     """Of a row: the model's MB."""
     return one["name"].partition(":")[0]
+
+
+def what_of(one):
+    """Of a row: the model, and whether it is of memory."""
+    return model_of(one), " memory over " in one["name"]
 
 
 def page(rows, cores):
@@ -152,7 +163,7 @@ def main(argv=None):
         "--texts", type=Path, default=Path("data/test.parquet"), help="table with a text column"
     )
     parser.add_argument("--cores", type=int, default=1, help="processors for server and predict.py (1)")
-    parser.add_argument("--repeats", type=int, default=3, help="how often each side is run (3)")
+    parser.add_argument("--repeats", type=int, default=3, help="how often each side is run (3); 0: no times")
     parser.add_argument(
         "--soak", type=float, default=30, help="minutes in which memory is watched (30); 0: none"
     )
@@ -165,10 +176,9 @@ def main(argv=None):
     for one in itertools.chain.from_iterable(measure(model, texts, args) for model in args.models):
         say(f"{one['name']}: {one['ours']:.4g} {one['unit']} ({one['ratio']:.2f}, asked {one['asked']})")
         rows.append(one | {"on": processor()})
-    measured = set(map(model_of, rows))
-    for one in json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else ():
-        if model_of(one) not in measured or (" memory over " in one["name"] and not args.soak):
-            rows.append(one)
+    measured = set(map(what_of, rows))
+    known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
+    rows += [one for one in known if what_of(one) not in measured]
     write_json(JSON, rows)
     PAGE.write_text(page(rows, args.cores), encoding="utf-8")
 
