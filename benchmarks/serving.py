@@ -145,12 +145,13 @@ def page(rows, cores):
         f"{model_of(one)}: measured on {one['on']}." for one in rows if one["on"] != processor()
     )
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
+    load = max((one["load"] for one in rows if "load" in one and not what_of(one)[1]), default=0)
     return (
         f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
         f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "
-        f"after a tenth of the time. The MB are those of the model. The machine's load was {os.getloadavg()[1]:.1f} in the "
-        f"last five minutes, on {os.cpu_count()} processors: above one for each, other programs had a part in these "
-        f"times.\n\n{table(rows)}\n" + "".join(f"\n{line}\n" for line in earlier)
+        f"after a tenth of the time. The MB are those of the model. The machine's load was up to {load:.1f} in the five "
+        f"minutes before a row of time, on {os.cpu_count()} processors: above one for each, other programs had a part in "
+        f"these times.\n\n{table(rows)}\n" + "".join(f"\n{line}\n" for line in earlier)
     )
 
 
@@ -175,10 +176,11 @@ def main(argv=None):
     rows = []
     for one in itertools.chain.from_iterable(measure(model, texts, args) for model in args.models):
         say(f"{one['name']}: {one['ours']:.4g} {one['unit']} ({one['ratio']:.2f}, asked {one['asked']})")
-        rows.append(one | {"on": processor()})
+        rows.append(one | {"on": processor(), "load": round(os.getloadavg()[1], 1)})
     measured = set(map(what_of, rows))
     known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     rows += [one for one in known if what_of(one) not in measured]
+    rows.sort(key=lambda one: (float(model_of(one).split()[0]), what_of(one)[1]))
     write_json(JSON, rows)
     PAGE.write_text(page(rows, args.cores), encoding="utf-8")
 
