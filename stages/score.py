@@ -6,15 +6,11 @@ finished part.
 usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
-import numpy as np
-
 from nolabels.core import models, params, speed
-from nolabels.core.memory import give_back_tables, keep_few_kernels
+from nolabels.core.memory import keep_few_kernels
 from nolabels.core.stage import UserError, path_arguments, run, say
-from nolabels.core.tables import read_table
-from nolabels.data.texts import answer_key
 from nolabels.teachers import asking, engines, kinds
-from nolabels.teachers.known_answers import first_occurrences
+from nolabels.teachers.known_answers import first_occurrences, read_texts
 from nolabels.teachers.score_table import write_scores
 from nolabels.teachers.store import AnswerStore, template_json
 from nolabels.teachers.store_folders import store_root
@@ -25,15 +21,6 @@ PATHS = {
     "teacher": "the teacher's folder",
     "out": "table of scores to write",
 }
-
-
-def read_texts(path):
-    """The ids of a table, the answer key of each text, and the texts."""
-    table = read_table(path, ["id", "text"])
-    ids, texts = table["id"].combine_chunks(), table["text"].to_pylist()
-    del table
-    give_back_tables()
-    return ids, np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
 def where_it_runs(score, runtime):

@@ -158,15 +158,25 @@ def warnings(
             f"{moved:.0%} of the labels follow what the teacher prefers to answer: with label.calibration "
             "prior_matching they would be others"
         )
-    least = LEAST_OF_TWO if classes == 2 else LEAST_OF_MORE
+    reasons += _reasons_of_accuracy(
+        agreed, confidence, LEAST_OF_TWO if classes == 2 else LEAST_OF_MORE, classes
+    )
+    if templates is not None and templates < LEAST_TEMPLATES:
+        reasons.append(f"the templates contradict each other (kappa {templates:.2f})")
+    if texts < LEAST_TEXTS:
+        reasons.append(f"the labels have little to do with the words of the texts (kappa {texts:.2f})")
+    return reasons
+
+
+def _reasons_of_accuracy(
+    agreed: float | None, confidence: float | None, least: float, classes: int
+) -> list[str]:
+    """Those of `warnings` that say that the accuracy may be below the least that it should be."""
+    reasons = []
     if agreed is not None and accuracy_interval(accuracy_of_agreement(agreed, classes))[1] < least:
         reasons.append(
             f"the encoders agree on {agreed:.0%} of the texts alone, so less than {least:.0%} of the labels may be right"
         )
     if confidence is not None and confidence < least:
         reasons.append(f"the mean confidence of the answers is {confidence:.0%}, below {least:.0%}")
-    if templates is not None and templates < LEAST_TEMPLATES:
-        reasons.append(f"the templates contradict each other (kappa {templates:.2f})")
-    if texts < LEAST_TEXTS:
-        reasons.append(f"the labels have little to do with the words of the texts (kappa {texts:.2f})")
     return reasons

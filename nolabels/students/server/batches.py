@@ -139,7 +139,7 @@ class Batches:
         jobs = list(self.jobs)
         if 0 < self.waiting < self.limits.max_batch:
             requests = [(max(len(job.texts[number]) for number in job.waits), len(job.waits)) for job in jobs]
-            jobs = [jobs[place] for place in cheapest_batch(requests, 0)]
+            jobs = [jobs[position] for position in cheapest_batch(requests, 0)]
         waiting = [(job, number) for job in jobs for number in job.waits]
         if self.waiting >= self.limits.max_batch:
             first, number = waiting[0]
