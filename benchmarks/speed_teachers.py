@@ -151,21 +151,21 @@ def similarity(repeats):
 
 
 def linear(repeats):
-    """The stage `score` on tiny random models: cost of 1, 4 and 16 thousand texts, memory of 1 to 100."""
+    """The stage `score` on tiny random models: cost of 10, 25 and 100 thousand texts, memory of 1 to 100."""
     from tests import tiny
 
     texts = [text for _, text in tiny.sentences(100_000)]
     template = {"plain": "Review: {text} It is {class}"}
     seconds = {}
-    for count in (1_000, 4_000, 16_000):
+    for count in (10_000, 25_000, 100_000):  # the stage tells tenths of a second
         runs = [
             score_tiny(tiny.causal_model, "likelihood", template, texts[:: 100_000 // count])
-            for _ in range(max(1, repeats * 1_000 // count))
+            for _ in range(max(1, repeats * 10_000 // count))
         ]
         seconds[count] = statistics.median(taken for taken, _ in runs) / count * 1000
     dearest = max(seconds.values())
     yield row(
-        "scoring 1,000, 4,000, 16,000 texts: the dearest against the cheapest thousand",
+        "scoring 10,000, 25,000, 100,000 texts: the dearest against the cheapest thousand",
         dearest,
         min(seconds.values()),
         "s for 1,000 texts, a ratio of times",
