@@ -145,7 +145,7 @@ def page(rows, cores):
         f"{model_of(one)}: measured on {one['on']}." for one in rows if one["on"] != processor()
     )
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
-    load = max((one["load"] for one in rows if "load" in one and not what_of(one)[1]), default=0)
+    load = max((one["load"] for one in rows if not what_of(one)[1]), default=0)
     return (
         f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
         f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "

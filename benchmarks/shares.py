@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.task_tables import write_block
 from benchmarks.task_texts import read_zones
-from benchmarks.task_wording import FAMILY_OF_DEFAULT, TEACHERS, WORK, whole, wording
+from benchmarks.task_wording import TEACHERS, WORK, family_of, whole, wording
 from benchmarks.tasks import output_of
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
@@ -142,16 +142,11 @@ def table(rows):
         lines.append(f"| {known[name].title} | {' | '.join(map(cell, some))} |")
     for title, group in (
         ("mean over tasks", lambda name: name),
-        ("mean over families", lambda name: family(name, known)),
+        ("mean over families", lambda name: family_of(name, known[name].family)),
     ):
         cells = [" / ".join(f"{one:.3f}" for one in means(rows, share, group)) for share in SHARES]
         lines.append(f"| **{title}** | {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-def family(name, known):
-    """SUBJ shares its sentences with the reviews."""
-    return FAMILY_OF_DEFAULT if name == "subj" else known[name].family or name
 
 
 def means(rows, share, group):

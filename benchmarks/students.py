@@ -169,7 +169,7 @@ def table(rows):
         own = [row for row in rows if row["task"] == name]
         means, cells = cells_of(own, columns)
         gains = [None if mean is None else mean - means[0] for mean in means[1:3]]
-        family = task_wording.FAMILY_OF_DEFAULT if name == "subj" else known[name].family or name
+        family = task_wording.family_of(name, known[name].family)
         families.setdefault(family, []).append([*means[:4], *gains, *means[4:]])
         cells = [*cells[:4], *("" if gain is None else f"{gain:+.3f}" for gain in gains), *cells[4:]]
         lines.append(f"| {known[name].title} | {own[0]['texts']} | {' | '.join(cells)} |")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.task_wording import FAMILY_OF_DEFAULT, TEACHERS, wording
+from benchmarks.task_wording import TEACHERS, family_of, wording
 from nolabels.labeling import forecast
 
 PAGE = Path("benchmarks/tasks.md")
@@ -52,8 +52,7 @@ def families_of(rows):
     """{family: its rows}; a task without one is a family by itself. SUBJ counts with the reviews."""
     families = {}
     for row in rows:
-        family = FAMILY_OF_DEFAULT if row["name"] == "subj" else row["family"] or row["name"]
-        families.setdefault(family, []).append(row)
+        families.setdefault(family_of(row["name"], row["family"]), []).append(row)
     return families
 
 
@@ -144,11 +143,9 @@ def line_of(rows):
     return np.linalg.lstsq(np.array(steps), np.array(missed), rcond=None)[0]
 
 
-def forecasts(row, line):
-    """Of the chosen teachers' accuracy: agreement as it is, with the shipped line, with another one, and confidence."""
-    agreed, classes = row["chosen"]["encoders_agree"], len(row["shares"])
-    other = agreed + (1 - agreed) * (line[0] + line[1] * min(classes, forecast.MOST_CLASSES))
-    return agreed, forecast.accuracy_of_agreement(agreed, classes), other, row["chosen"]["confidence"]
+def forecast_with(row, line=forecast.LINE):
+    """The forecast of the chosen teachers' accuracy from the encoders' agreement."""
+    return forecast.accuracy_of_agreement(row["chosen"]["encoders_agree"], len(row["shares"]), line)
 
 
 def forecast_table(rows, known):
@@ -160,8 +157,10 @@ def forecast_table(rows, known):
     families, off = families_of(known), []
     for row in rows:
         others = [one for own in families.values() if row not in own for one in own]
-        agreed, told, other, confidence = forecasts(row, line_of(others))
-        accuracy = row["chosen"]["accuracy"]
+        told, other = forecast_with(row), forecast_with(row, line_of(others))
+        accuracy, agreed, confidence = (
+            row["chosen"][key] for key in ("accuracy", "encoders_agree", "confidence")
+        )
         off.append([told - accuracy, other - accuracy, confidence - accuracy])
         warned = forecast.warnings(None, 1.0, 0.0, [], agreed, confidence, len(row["shares"]))
         cells = [f"{accuracy:.3f}", f"{agreed:.3f}", f"{told:.3f}", *(f"{one:+.3f}" for one in off[-1][:2])]

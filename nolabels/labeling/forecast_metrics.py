@@ -80,17 +80,17 @@ def forecast_metrics(
     values, guess = resolve_prior(outputs, values)  # of all teachers: one alone cannot tell the shares
     agreed, classes = _encoder_agreement(outputs, values), len(task.names)
     metrics: dict[str, Any] = {"source": "confidence" if agreed is None else "agreement"}
-    for model, probabilities in test_probabilities.items():
-        sure = expected_accuracy(probabilities, task)
-        bounds = accuracy_interval(sure if agreed is None else accuracy_of_agreement(agreed, classes))
+    sure = {model: expected_accuracy(shares, task) for model, shares in test_probabilities.items()}
+    for model, confidence in sure.items():
+        bounds = accuracy_interval(confidence if agreed is None else accuracy_of_agreement(agreed, classes))
         metrics[model] = dict(zip(("expected", "expected_low", "expected_high"), bounds, strict=True))
     templates = template_agreement(_labels_of_each_template(outputs, values))
     predictable = text_agreement(texts, labels, task)
     moved = 0.0
     if values.label.calibration == "none":
         moved = float((_calibrated_labels(outputs, values) != labels).any(1).mean())
-    confidence = None if task.multi_label else expected_accuracy(test_probabilities["teacher"], task)
-    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, confidence, classes)
+    of_labels = None if task.multi_label else sure["teacher"]
+    reasons = warnings(templates, predictable, moved, swapped_verbalizers(task), agreed, of_labels, classes)
     if templates is not None:
         metrics["template_agreement"] = templates
     metrics |= {"text_agreement": predictable, "moved_by_calibration": moved, "trusted": not reasons}

@@ -1,14 +1,9 @@
 """The answers of the store to the texts of one run, as arrays, and which are missing."""
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-
-from nolabels.core.memory import give_back_tables
-from nolabels.core.tables import read_table
-from nolabels.data.texts import answer_key
 
 
 class KnownAnswers:
@@ -111,26 +106,6 @@ class KnownAnswers:
                 absent = ~self.there[texts[0]]
                 gaps.append((texts, np.flatnonzero(absent.any(1)), np.flatnonzero(absent.any(0))))
         return gaps
-
-
-def read_texts(path: Path) -> tuple[pa.Array, np.ndarray, list[str]]:
-    """The ids of a table, the answer key of each text, and the texts; nothing else of it stays in memory.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        A table with id and text, N rows.
-
-    Raises
-    ------
-    UserError
-        Where the file is no Parquet.
-    """
-    table = read_table(path, ["id", "text"])
-    ids, texts = table["id"].combine_chunks(), table["text"].to_pylist()
-    del table
-    give_back_tables()
-    return ids, np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
 def first_occurrences(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

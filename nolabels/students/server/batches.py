@@ -56,22 +56,20 @@ class Figures:
         gauge.set_function(waiting)
 
 
-def cheapest_batch(requests: list[tuple[int, int]], wanted: int) -> list[int]:
-    """Which requests share a batch with one of them, where all are cut into the batches that cost least.
+def cheapest_batch(requests: list[tuple[int, int]]) -> list[int]:
+    """Which requests share a batch with the first one, where all are cut into the batches that cost least.
 
     A batch costs OVERHEAD and the number of its texts times the length of the longest, since the others are padded.
 
     Parameters
     ----------
     requests : list of (int, int)
-        Length of the longest text, in characters, and number of texts of each of N requests.
-    wanted : int
-        A position below N.
+        Length of the longest text, in characters, and number of texts of each of N >= 1 requests.
 
     Returns
     -------
     list of int
-        Positions, `wanted` among them, those with the shortest texts first.
+        Positions, 0 among them, those with the shortest texts first.
     """
     order = sorted(range(len(requests)), key=requests.__getitem__)
     texts = [0, *itertools.accumulate(requests[position][1] for position in order)]
@@ -82,7 +80,7 @@ def cheapest_batch(requests: list[tuple[int, int]], wanted: int) -> list[int]:
         costs.append(cost)
         starts.append(start)
     end = len(order)
-    while wanted not in order[starts[end - 1] : end]:
+    while 0 not in order[starts[end - 1] : end]:
         end = starts[end - 1]
     return order[starts[end - 1] : end]
 
@@ -139,7 +137,7 @@ class Batches:
         jobs = list(self.jobs)
         if 0 < self.waiting < self.limits.max_batch:
             requests = [(max(len(job.texts[number]) for number in job.waits), len(job.waits)) for job in jobs]
-            jobs = [jobs[position] for position in cheapest_batch(requests, 0)]
+            jobs = [jobs[position] for position in cheapest_batch(requests)]
         waiting = [(job, number) for job in jobs for number in job.waits]
         if self.waiting >= self.limits.max_batch:
             first, number = waiting[0]
