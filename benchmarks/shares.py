@@ -16,16 +16,15 @@ import numpy as np
 from benchmarks.task_tables import write_block
 from benchmarks.task_texts import read_zones
 from benchmarks.task_wording import TEACHERS, WORK, family_of, whole, wording
-from benchmarks.tasks import output_of
+from benchmarks.tasks import joined, output_of
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
-from nolabels.labeling.outputs import TeacherOutput
 from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 
 JSON = Path("benchmarks/shares.json")
-TEXTS = 600  # at most, of a zone of a task, and of a draw
+OF_ZONE, TEXTS = 1000, 600  # texts at most: of a zone of a task, as benchmarks.tasks takes; of a draw
 SHARES = ("even", 0.5, 0.7, 0.9)  # of the largest class
 PRIORS = ("auto", "uniform", "estimated", "true")
 
@@ -33,12 +32,11 @@ PRIORS = ("auto", "uniform", "estimated", "true")
 def all_of(name, folder):
     """Parameters, {teacher: TeacherOutput} of dev and pool texts together, and their classes (N numbers)."""
     values = whole(name)
-    zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
+    zones = read_zones(name, folder, wording().zones, values.sample.seed, OF_ZONE)
     names, outputs = values.task.names, {}
     for teacher in TEACHERS:
         parts = [output_of(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
-        vectors = None if parts[0].embeddings is None else np.concatenate([one.embeddings for one in parts])
-        outputs[teacher] = TeacherOutput(np.concatenate([one.scores for one in parts]), vectors)
+        outputs[teacher] = joined(*parts)
     gold = np.array([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]])
     return values, outputs, gold
 

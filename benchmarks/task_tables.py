@@ -62,9 +62,9 @@ def family_means(rows, figure):
 
 
 def chosen_with(row, gain):
-    """Accuracy of the panel if it is refined where the encoders' agreement rises by `gain` or more."""
+    """Accuracy of the panel if it is refined by clusters where the encoders' agreement rises by `gain` or more."""
     agreement = row["chosen"]["agreement"]
-    return row["always" if agreement["refined"] - agreement["before"] >= gain else "product"]
+    return row["always" if agreement["refined"] - agreement["before"] >= gain else "answers"]
 
 
 def best_gain(rows):
@@ -112,6 +112,8 @@ def teacher_table(rows):
         "mpnet": lambda row: row["base"]["accuracy"],
         "mpnet, refined": lambda row: row["base"]["refined"],
         "product, none refined": lambda row: row["product"],
+        "by answers": lambda row: row["answers"],
+        "by clusters": lambda row: row["always"],
         "chosen": lambda row: row["chosen"]["accuracy"],
         "best single": best_single,
         "chosen − best": lambda row: row["chosen"]["accuracy"] - best_single(row),
@@ -123,7 +125,7 @@ def teacher_table(rows):
     for row in rows:
         chosen = row["chosen"]
         cells = [row["title"], *(f"{figure(row):.3f}" for figure in figures_of.values())]
-        cells[7] = told(chosen)
+        cells[1 + list(figures_of).index("chosen")] = told(chosen)
         cells.append(f"{chosen['agreement']['before']:.3f}, {chosen['agreement']['refined']:.3f}")
         cells.append(", ".join(f"{TEACHERS[one]} {share:.2f}" for one, share in chosen["weights"].items()))
         lines.append("| " + " | ".join(cells) + " |")
@@ -143,16 +145,22 @@ def line_of(rows):
     return np.linalg.lstsq(np.array(steps), np.array(missed), rcond=None)[0]
 
 
-def forecast_with(row, line=forecast.LINE):
-    """The forecast of the chosen teachers' accuracy from the encoders' agreement."""
-    return forecast.accuracy_of_agreement(row["chosen"]["encoders_agree"], len(row["shares"]), line)
+def forecast_with(row, line=forecast.LINE, draw=None):
+    """The forecast of the chosen teachers' accuracy from the encoders' agreement; draw: one of row["draws"]."""
+    agreed = (draw or row["chosen"])["encoders_agree"]
+    return forecast.accuracy_of_agreement(agreed, len(row["shares"]), line)
+
+
+def off_in_draws(row):
+    """How far the forecast is off in each further draw of a task."""
+    return [forecast_with(row, draw=draw) - draw["accuracy"] for draw in row["draws"]]
 
 
 def forecast_table(rows, known):
     """The forecast without gold, in the two ways of nolabels/labeling/forecast.py; known: rows with the fitted ones among them."""
     lines = [
-        "| task | accuracy | encoders agree on | forecast | off | off, fitted without its family | confidence | off | warned of |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| task | accuracy | encoders agree on | forecast | off | off, fitted without its family | off in three further draws | confidence | off | warned of |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     families, off = families_of(known), []
     for row in rows:
@@ -164,10 +172,13 @@ def forecast_table(rows, known):
         off.append([told - accuracy, other - accuracy, confidence - accuracy])
         warned = forecast.warnings(None, 1.0, 0.0, [], agreed, confidence, len(row["shares"]))
         cells = [f"{accuracy:.3f}", f"{agreed:.3f}", f"{told:.3f}", *(f"{one:+.3f}" for one in off[-1][:2])]
+        cells.append(", ".join(f"{one:+.3f}" for one in off_in_draws(row)))
         cells += [f"{confidence:.3f}", f"{off[-1][2]:+.3f}", "yes" if warned else "no"]
         lines.append("| " + " | ".join([row["title"], *cells]) + " |")
-    means = [f"**{one:.3f}**" for one in np.abs(off).mean(0)]
-    return "\n".join([*lines, f"| **mean, without sign** | | | | {means[0]} | {means[1]} | | {means[2]} | |"])
+    plain, left_out, confident = (f"**{one:.3f}**" for one in np.abs(off).mean(0))
+    drawn = f"**{np.abs([off_in_draws(row) for row in rows]).mean():.3f}**"
+    means = ["**mean, without sign**", "", "", "", plain, left_out, drawn, "", confident, ""]
+    return "\n".join([*lines, "| " + " | ".join(means) + " |"])
 
 
 def calibration_table(rows):
@@ -183,7 +194,9 @@ def calibration_table(rows):
 
 
 def family_table(rows):
-    titles = {one["name"]: one["title"] for one in rows} | {"params.yaml": "the default's source"}
+    titles = {name: item.title for name, item in wording().all.items()} | {
+        "params.yaml": "the default's source"
+    }
     lines = [
         "| task | of its texts also in | left in the pool | words, median | classes and their shares | related to a dev text |",
         "|---|---|---|---|---|---|",

@@ -30,12 +30,13 @@ from nolabels.core.tables import write_json
 from nolabels.data import packages
 from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.forecast import expected_accuracy
-from nolabels.labeling.outputs import TeacherOutput
+from nolabels.labeling.outputs import TeacherOutput, take_texts
 from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 from nolabels.reporting import statistics
 from nolabels.teachers import engines, kinds
 
 JSON = Path("benchmarks/tasks.json")
+DRAWS = 3  # further ones of each task, which the forecast is measured on
 
 
 def model_of(asset):
@@ -94,6 +95,12 @@ def output_of(name, values, teacher, texts):
         return TeacherOutput(kept["scores"], kept.get("embeddings")), float(kept["seconds"])
 
 
+def joined(*parts):
+    """TeacherOutputs of one teacher as one."""
+    vectors = None if parts[0].embeddings is None else np.concatenate([one.embeddings for one in parts])
+    return TeacherOutput(np.concatenate([one.scores for one in parts]), vectors)
+
+
 def judged(panel, found, gold, task):
     """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: TeacherOutput}."""
     figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
@@ -102,6 +109,32 @@ def judged(panel, found, gold, task):
 
 def with_refine(values, how):
     return values.model_copy(update={"label": values.label.model_copy(update={"refine": how})})
+
+
+def chosen(of_pool, of_dev, gold, values):
+    """What the panel reaches that is fitted on {teacher: TeacherOutput} of the pool, and what it says of itself."""
+    panel, task = fit_panel(of_pool, values), values.task
+    own = panel.labels_of_each(of_pool, task)
+    encoders = [own[one].argmax(1) for one in TEACHERS if of_pool[one].embeddings is not None]
+    return judged(panel, of_dev, gold, task) | {
+        "weights": dict(zip(panel.teachers, map(float, panel.shares), strict=True)),
+        "refined": any(teacher.groups is not None for teacher in panel.teachers.values()),
+        "encoders_agree": equal_share(encoders),
+        "confidence": expected_accuracy(panel.probabilities(of_dev, task), task),
+        "agreement": dict(zip(("before", "refined"), panel.agreement, strict=True)),
+    }
+
+
+def drawn(of_pool, of_dev, zones, values):
+    """`chosen` of DRAWS other draws: the texts of pool and dev together, halved at random. Gold measures alone."""
+    names, rows = values.task.names, []
+    both = {teacher: joined(of_pool[teacher], of_dev[teacher]) for teacher in of_pool}
+    gold = one_hot([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]], len(names))
+    for number in range(DRAWS):
+        order = np.random.default_rng(number).permutation(len(gold))
+        fitted, judging = np.array_split(order, 2)
+        rows.append(chosen(take_texts(both, fitted), take_texts(both, judging), gold[judging], values))
+    return rows
 
 
 def figures(name, count, folder, threads):
@@ -128,16 +161,9 @@ def figures(name, count, folder, threads):
             refined = fit_panel(own, with_refine(values, "always"))
             result[teacher]["refined"] = judged(refined, dev, gold, task)["accuracy"]
         result[teacher]["seconds"] = round(seconds + more, 1)
-    panel = fit_panel(of_pool, values)
-    result["chosen"] = judged(panel, of_dev, gold, task)
-    result["chosen"]["weights"] = dict(zip(panel.teachers, map(float, panel.shares), strict=True))
-    result["chosen"]["refined"] = any(teacher.groups is not None for teacher in panel.teachers.values())
-    own = panel.labels_of_each(of_pool, task)
-    encoders = [own[one].argmax(1) for one in TEACHERS if of_pool[one].embeddings is not None]
-    result["chosen"]["encoders_agree"] = equal_share(encoders)
-    result["chosen"]["confidence"] = expected_accuracy(panel.probabilities(of_dev, task), task)
-    result["chosen"]["agreement"] = dict(zip(("before", "refined"), panel.agreement, strict=True))
-    for name, how in (("product", "never"), ("always", "always")):
+    result["chosen"] = chosen(of_pool, of_dev, gold, values)
+    result["draws"] = drawn(of_pool, of_dev, zones, values)
+    for name, how in (("product", "never"), ("always", "always"), ("answers", "answers")):
         fixed = fit_panel(of_pool, with_refine(values, how))
         result[name] = judged(fixed, of_dev, gold, task)["accuracy"]
     return result

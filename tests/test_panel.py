@@ -143,7 +143,35 @@ def test_and_stay_as_they_are_where_their_groups_are_others(draw, gold):
     outputs["b"] = TeacherOutput(outputs["b"].scores, embeddings(other, draw, 6))
     outputs["a"] = TeacherOutput(outputs["a"].scores, embeddings(draw.permutation(gold), draw, 6))
     panel = fit_panel(outputs, given)
-    assert all(teacher.groups is None for teacher in panel.teachers.values())
+    assert all(teacher.groups is None for teacher in panel.alone.values())
+    before, after = panel.agreement
+    assert after < before
+
+
+def test_an_encoder_learns_from_what_all_say(draw, gold):
+    """Its embeddings hold the classes, but a cosine hardly finds them; a language model knows a part."""
+    outputs = {
+        "encoder": TeacherOutput(scores(gold, draw, 0.3), embeddings(gold, draw, 2)),
+        "model": TeacherOutput(scores(gold, draw, 1.5)),
+    }
+    plain, taught = (fit_panel(outputs, given) for given in (values(refine="never"), values()))
+    assert accuracy(taught, outputs, values(), gold) > accuracy(plain, outputs, values(), gold) + 0.1
+    assert [teacher.groups is not None for teacher in taught.teachers.values()] == [True, False]
+    own = [panel.labels_of_each(outputs, values().task)["encoder"] for panel in (plain, taught)]
+    np.testing.assert_array_equal(*own)  # what each says by itself is not what it was taught
+
+
+def test_an_encoder_is_taught_with_a_label_for_texts_of_no_class(draw, gold):
+    outputs = {
+        "encoder": TeacherOutput(scores(gold, draw, 0.8), embeddings(gold, draw, 2)),
+        "model": TeacherOutput(scores(gold, draw, 1.5)),
+    }
+    given = values()
+    task = given.task.model_copy(update={"reject": "none of these"})
+    given = given.model_copy(update={"task": task})
+    panel = fit_panel(outputs, given)
+    assert panel.teachers["encoder"].groups is not None
+    assert panel.probabilities(outputs, task).shape == (TEXTS, CLASSES + 1)
 
 
 @pytest.mark.parametrize(

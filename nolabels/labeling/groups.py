@@ -3,7 +3,7 @@
 Texts of one class lie together. One Gaussian for each class, all with one covariance, is fitted to the embeddings of
 the pool, begun with the encoder's calibrated answers (SimPTC: Fei et al. 2022, "Beyond Prompting: Making Pre-trained
 Language Models Better Zero-shot Learners by Clustering Representations"). No labels are needed. It gained up to
-10 points on the eight tasks of benchmarks/tasks.md and lost up to 7, so `panel` decides whether to use it.
+10 points on the eight tasks of benchmarks/tasks.md and lost up to 7, so `refining` decides whether to use it.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,9 @@ def fit_gaussians(
     return slopes, constant + shift, current
 
 
-def fit_groups(embeddings: np.ndarray, probabilities: np.ndarray, prior: np.ndarray) -> Groups:
+def fit_groups(
+    embeddings: np.ndarray, probabilities: np.ndarray, prior: np.ndarray, rounds: int = ROUNDS
+) -> Groups:
     """Fits one Gaussian for each class to embeddings, with the shares held at the calibration prior.
 
     Parameters
@@ -88,6 +90,8 @@ def fit_groups(embeddings: np.ndarray, probabilities: np.ndarray, prior: np.ndar
         N x K calibrated probabilities to begin with.
     prior : np.ndarray
         K shares of the classes, sum 1.
+    rounds : int
+        Of expectation maximization; one is a linear discriminant analysis of the probabilities.
 
     Returns
     -------
@@ -102,6 +106,6 @@ def fit_groups(embeddings: np.ndarray, probabilities: np.ndarray, prior: np.ndar
     center = embeddings.mean(0)
     _, _, axes = np.linalg.svd(embeddings - center, full_matrices=False)
     axes = axes[:DIRECTIONS].T
-    slopes, bias, _ = fit_gaussians((embeddings - center) @ axes, probabilities, prior)
+    slopes, bias, _ = fit_gaussians((embeddings - center) @ axes, probabilities, prior, rounds=rounds)
     weights = axes @ slopes
     return Groups(weights, bias - center @ weights)

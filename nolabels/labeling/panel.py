@@ -1,9 +1,8 @@
 """Several teachers as one: what is fitted on the pool, without labels.
 
-Each teacher's scores are calibrated by themselves (`fitting.fit`), and the answers of encoders are refined by clusters
-where that helps. The answer of all is a product of their calibrated answers, in which the confident ones count most (a
-product of experts: Hinton 2002), weighted by agreement and calibrated once more. One teacher alone stays as it is.
-benchmarks/tasks.md holds the gain.
+Each teacher's scores are calibrated by themselves (`fitting.fit`), and the answers of encoders are refined
+(`refining`). The answer of all is a product of their calibrated answers, in which the confident ones count most (a
+product of experts: Hinton 2002), weighted by agreement and calibrated once more. benchmarks/tasks.md holds the gain.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,41 +12,11 @@ import numpy as np
 
 from nolabels.core.labels import decide
 from nolabels.core.params import Params, Task
-from nolabels.core.stage import UserError
-from nolabels.labeling.agreement import equal_share
-from nolabels.labeling.calibration import agreement_weights, log_softmax
+from nolabels.labeling.calibration import agreement_weights
 from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, identity_fit, to_probabilities
-from nolabels.labeling.groups import Groups, fit_groups
 from nolabels.labeling.outputs import TeacherOutput, take_texts
+from nolabels.labeling.refining import CalibratedTeacher, refine_by_answers, refine_by_clusters
 from nolabels.labeling.shares import Guess, resolve_prior
-
-
-@dataclass(frozen=True)
-class CalibratedTeacher:
-    """One teacher, calibrated.
-
-    Attributes
-    ----------
-    calibrated : Fit
-        Of its raw scores, or of those of the clusters.
-    templates : np.ndarray
-        T weights of its templates, sum 1.
-    groups : Groups or None
-        The clusters that refine its answers.
-    """
-
-    calibrated: Fit
-    templates: np.ndarray
-    groups: Groups | None = None
-
-    def scores(self, output: TeacherOutput) -> np.ndarray:
-        """Output on N texts -> N x K calibrated scores (with several labels per text, log-odds of each class)."""
-        if self.groups is None:
-            return self.calibrated.scores(output.scores)
-        if not len(output.scores):  # a table of no texts has no embeddings
-            return np.zeros((0, output.scores.shape[2]))
-        assert output.embeddings is not None  # groups were found in them
-        return self.calibrated.scores(self.groups.scores(output.embeddings)[:, None])
 
 
 @dataclass(frozen=True)
@@ -57,7 +26,9 @@ class Panel:
     Attributes
     ----------
     teachers : dict
-        {name: CalibratedTeacher}, J of them.
+        {name: CalibratedTeacher}, J of them, as they count in the sum.
+    alone : dict
+        The same, but none refined by the answers of the others: what each says by itself.
     weights : np.ndarray
         J factors of their scores.
     shares : np.ndarray
@@ -71,6 +42,7 @@ class Panel:
     """
 
     teachers: dict[str, CalibratedTeacher]
+    alone: dict[str, CalibratedTeacher]
     weights: np.ndarray
     shares: np.ndarray
     combined_fit: Fit | None = None
@@ -82,12 +54,16 @@ class Panel:
         """The last Fit on the way from scores to probabilities."""
         return self.combined_fit or next(iter(self.teachers.values())).calibrated
 
-    def probabilities(self, outputs: Mapping[str, TeacherOutput], task: Task) -> np.ndarray:
-        """{name: TeacherOutput} of N texts -> N x L probabilities of the task's labels."""
+    def scores(self, outputs: Mapping[str, TeacherOutput]) -> np.ndarray:
+        """{name: TeacherOutput} of N texts -> N x K calibrated scores of all teachers together."""
         scores = [teacher.scores(outputs[name]) for name, teacher in self.teachers.items()]
         if self.combined_fit is None:
-            return to_probabilities(scores[0], task, self.final_fit.reject)
-        return self.combined_fit.probabilities(_weighted_sum(scores, self.weights), task)
+            return scores[0]
+        return self.combined_fit.scores(_weighted_sum(scores, self.weights))
+
+    def probabilities(self, outputs: Mapping[str, TeacherOutput], task: Task) -> np.ndarray:
+        """{name: TeacherOutput} of N texts -> N x L probabilities of the task's labels."""
+        return to_probabilities(self.scores(outputs), task, self.final_fit.reject)
 
     def labels_of_each(self, outputs: Mapping[str, TeacherOutput], task: Task) -> dict[str, np.ndarray]:
         """{name: N x L bool}, the labels of each teacher by itself."""
@@ -95,7 +71,7 @@ class Panel:
             name: decide(
                 to_probabilities(teacher.scores(outputs[name]), task, teacher.calibrated.reject), task
             )
-            for name, teacher in self.teachers.items()
+            for name, teacher in self.alone.items()
         }
 
 
@@ -125,20 +101,32 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     outputs = take_texts(outputs, slice(FIT_TEXTS))
     values, guess = resolve_prior(outputs, values)
     fits = {name: fit(output.scores, values) for name, output in outputs.items()}
-    teachers = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
-    confidence = np.array([_spread(teacher.scores(outputs[name])) for name, teacher in teachers.items()])
-    teachers, agreement = _refine(teachers, outputs, values)
-    if len(teachers) == 1:
-        return Panel(teachers, np.ones(1), np.ones(1), None, agreement, guess)
-    scores = [teacher.scores(outputs[name]) for name, teacher in teachers.items()]
-    calibrated = [teacher.calibrated for teacher in teachers.values()]
-    weights = _teacher_weights(scores, calibrated, values.label.weights)
+    plain = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
+    alone, agreement = refine_by_clusters(plain, outputs, values)
+    panel = Panel(alone, alone, np.ones(1), np.ones(1), None, agreement, guess)
+    if len(alone) == 1:
+        return panel
     # refined answers are more confident than they should be: they count as they did before
-    encoders = np.array([outputs[name].embeddings is not None for name in teachers])
+    confidence = np.array([_spread(teacher.scores(outputs[name])) for name, teacher in plain.items()])
+    panel = _combine(panel, confidence, outputs, values)
+    if values.label.refine in ("auto", "answers") and alone is plain and not values.task.multi_label:
+        taught = refine_by_answers(plain, panel.scores(outputs), outputs, values)
+        panel = _combine(replace(panel, teachers=taught), confidence, outputs, values)
+    return panel
+
+
+def _combine(
+    panel: Panel, confidence: np.ndarray, outputs: Mapping[str, TeacherOutput], values: Params
+) -> Panel:
+    """The panel with its teachers weighted, and calibrated together; confidence: J spreads of what each says unrefined."""
+    scores = [teacher.scores(outputs[name]) for name, teacher in panel.teachers.items()]
+    calibrated = [teacher.calibrated for teacher in panel.teachers.values()]
+    weights = _teacher_weights(scores, calibrated, values.label.weights)
+    encoders = np.array([outputs[name].embeddings is not None for name in panel.teachers])
     shares = weights * _share_confidence(confidence, weights, encoders)
     weights = shares / np.array([_spread(one) for one in scores])
     combined = fit(_weighted_sum(scores, weights), values)
-    return Panel(teachers, weights, shares / shares.sum(), combined, agreement, guess)
+    return replace(panel, weights=weights, shares=shares / shares.sum(), combined_fit=combined)
 
 
 def _share_confidence(confidence: np.ndarray, weights: np.ndarray, encoders: np.ndarray) -> np.ndarray:
@@ -194,46 +182,4 @@ def uncalibrated_panel(outputs: Mapping[str, TeacherOutput], reject: float | Non
     ones = np.ones(len(teachers))
     classes = next(iter(outputs.values())).scores.shape[2]
     combined = replace(identity_fit(np.zeros((1, 1, classes))), reject=reject)
-    return Panel(teachers, ones / len(ones), ones, combined if len(teachers) > 1 else None)
-
-
-def _refine(
-    teachers: dict[str, CalibratedTeacher], outputs: Mapping[str, TeacherOutput], values: Params
-) -> tuple[dict[str, CalibratedTeacher], tuple | None]:
-    """The teachers, encoders among them refined where that helps; and the agreement before and after.
-
-    With label.refine: auto they are refined where two or more encoders agree more after it than before: what different
-    encoders then have in common was in none of their verbalizers. A rise of one point was asked for before, and
-    kept AG News from being refined (benchmarks/tasks.md). One encoder alone gives no such sign; its agreement
-    with a teacher of another kind was tried and tells nothing.
-    """
-    how = values.label.refine
-    encoders = [name for name in teachers if outputs[name].embeddings is not None]
-    if how == "never" or values.task.multi_label or not encoders or (how == "auto" and len(encoders) < 2):
-        return teachers, None
-    attempts = {name: _refine_encoder(teachers[name], outputs[name], values) for name in encoders}
-    refined = {name: teacher for name, teacher in attempts.items() if teacher is not None}
-    if len(refined) < len(attempts):
-        return teachers, None
-    before, after = (
-        equal_share([stage[name].scores(outputs[name]).argmax(1) for name in encoders])
-        for stage in (teachers, refined)
-    )
-    known = None if before is None or after is None else (before, after)  # of one encoder there is none
-    better = how == "always" or (known is not None and known[1] > known[0])
-    return (teachers | refined if better else teachers), known
-
-
-def _refine_encoder(
-    teacher: CalibratedTeacher, output: TeacherOutput, values: Params
-) -> CalibratedTeacher | None:
-    """An encoder with its answers refined by clusters, or None where its embeddings form none."""
-    assert output.embeddings is not None
-    start = np.exp(log_softmax(teacher.scores(output)))
-    try:
-        groups = fit_groups(output.embeddings, start, teacher.calibrated.prior)
-        return CalibratedTeacher(
-            fit(groups.scores(output.embeddings)[:, None], values), teacher.templates, groups
-        )
-    except UserError:  # a cluster without any text
-        return None
+    return Panel(teachers, teachers, ones / len(ones), ones, combined if len(teachers) > 1 else None)

@@ -11,7 +11,7 @@ class Label(Section):
     calibration: Literal["prior_matching", "none"]
     prior: Literal["auto", "uniform", "estimated"] | dict[str, Share]
     weights: Literal["equal", "agreement"]
-    refine: Literal["auto", "always", "never"]
+    refine: Literal["auto", "always", "answers", "never"]
     temperature: Literal["pool"] | Annotated[Float, Field(gt=0)]
 
     @model_validator(mode="after")
