@@ -7,17 +7,28 @@ import os
 import pickle
 import zipfile
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from benchmarks import students, task_families, task_tables, task_texts, task_wording, tasks, training
+from benchmarks import (
+    students,
+    task_families,
+    task_tables,
+    task_texts,
+    task_wording,
+    tasks,
+    training,
+    wordings,
+)
 from nolabels.core import params
 from nolabels.core.stage import UserError
 from nolabels.core.tables import write_table
 from nolabels.data import packages
 from nolabels.data.texts import hash_position, text_id
+from nolabels.setup import draft
 
 KNOWN = task_wording.wording()
 ITEM = KNOWN.tasks["sst2"]
@@ -297,6 +308,30 @@ def test_teachers_are_asked_once(small, monkeypatch):
         tasks.figures("sst2", 10, small, 1)
 
 
+def test_encoders_are_compared_with_other_texts_about_the_classes(small, monkeypatch):
+    monkeypatch.setattr(wordings, "TEXTS", 20)
+    monkeypatch.setattr(wordings, "model_of", tasks.model_of)
+    wordings.encoder.cache_clear()
+    given = wordings.whole("sst2")
+    zones = wordings.read_zones("sst2", small, KNOWN.zones, given.sample.seed, 20)
+    output, _ = tasks.output_of("sst2", given, "base", zones["dev"][0])
+    (template,) = [one.class_text for one in given.score["base"].templates]
+    other = wordings.asked_with([template], given.task.names, "base", output)
+    np.testing.assert_allclose(other.scores, output.scores, atol=0.02)  # embeddings are kept in float16
+    two = wordings.asked_with([template, "{class}!"], given.task.names, "base", output)
+    assert two.scores.shape == (20, 2, 2) and not np.allclose(two.scores[:, 0], two.scores[:, 1], atol=1e-2)
+    assert 0 <= wordings.accuracy_with("sst2", ["{class}"], small) <= 1
+    wordings.encoder.cache_clear()
+
+
+def test_the_table_of_wordings_is_that_of_its_json():
+    rows = json.loads(wordings.JSON.read_text(encoding="utf-8"))
+    assert list(rows) == list(wordings.WORDINGS)
+    assert wordings.table(rows) in task_tables.PAGE.read_text(encoding="utf-8")
+    chosen = max(rows, key=lambda title: wordings.mean_of(rows[title]))
+    assert wordings.WORDINGS[chosen] == [*draft.CLASS_TEXTS]  # what `start` writes
+
+
 def test_students_learn_from_teachers_and_from_gold(small, monkeypatch):
     monkeypatch.setattr(training.training, "fit", lambda *args, **keys: [])
     rows = [{"task": "sst2", **row} for row in students.rows_of("sst2", 20, [8, 16], [1, 2], 1)]
@@ -346,7 +381,7 @@ def judged_row(name, before, refined, product, always):
     teachers = {one: {"accuracy": 0.5} for one in task_wording.TEACHERS}
     chosen = {"agreement": agreement, "accuracy": product}
     return teachers | {
-        "name": name, "title": name, "family": None, "chosen": chosen, "product": product, "always": always
+        "name": name, "title": name, "family": None, "chosen": chosen, "answers": product, "always": always
     }  # fmt: skip
 
 
