@@ -212,6 +212,16 @@ def test_an_encoder_that_is_refined_answers_a_dev_without_texts(two):
     assert read_table("data/teacher_dev.parquet").num_rows == 0
 
 
+@pytest.mark.parametrize("how", ["auto", "answers", "never"])
+def test_an_encoder_beside_a_language_model_is_refined_by_the_answers_of_both(two, how):
+    two["label"]["refine"] = how
+    load(two)
+    metrics = combine()
+    assert not any(one["refined"] for one in metrics["teachers"].values())
+    taught = ["encoder"] if how != "never" else []
+    assert [name for name, one in metrics["teachers"].items() if "refined_by_answers" in one] == taught
+
+
 def test_a_test_that_is_too_long_for_embeddings_is_answered_by_a_refined_encoder(two, monkeypatch):
     monkeypatch.setattr(asking, "EMBEDDED_TEXTS", 12)
     more = [f"{n:032x}" for n in range(100, 113)]

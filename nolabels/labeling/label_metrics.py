@@ -91,7 +91,8 @@ def _teacher_metrics(
         name: {
             "weight": float(weight),
             "precision": models[name]["precision"],  # of the arithmetic in which the pool was read
-            "refined": teacher.groups is not None,
+            "refined": panel.alone[name].groups is not None,  # by clusters
+            **({"refined_by_answers": True} if teacher is not panel.alone[name] else {}),
             "agreement": float((own[name] == labels).all(1).mean()),
             **per_class(task.labels, {"shares": class_shares(own[name], task.labels).values()}),
             "template_weight": {

@@ -72,12 +72,19 @@ def teacher_rows(label: dict, values: Params) -> list[dict]:
             "model": asset_name(values.fetch.models[name]),
             "kind": values.score[name].kind,
             "weight": f"{teacher['weight']:.2f}",
-            "refined": "yes" if teacher["refined"] else "no",
+            "refined": _how_refined(teacher),
             "agreement": f"{teacher['agreement']:.1%}",
             "shares": ", ".join(f"{kind} {share:.1%}" for kind, share in teacher.get("shares", {}).items()),
         }
         for name, teacher in teachers.items()
     ]
+
+
+def _how_refined(teacher: dict) -> str:
+    """The cell for one teacher of metrics/label.json, in a column about clusters."""
+    if teacher["refined"]:
+        return "yes"
+    return "no, but by the combined answer" if teacher.get("refined_by_answers") else "no"
 
 
 def share_rows(shares: dict) -> list[dict]:
