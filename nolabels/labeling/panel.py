@@ -109,7 +109,8 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     # refined answers are more confident than they should be: they count as they did before
     confidence = np.array([_spread(teacher.scores(outputs[name])) for name, teacher in plain.items()])
     panel = _combine(panel, confidence, outputs, values)
-    if values.label.refine in ("auto", "answers") and alone is plain and not values.task.multi_label:
+    clustered = alone is not plain
+    if values.label.refine in ("auto", "answers") and not clustered and not values.task.multi_label:
         taught = refine_by_answers(plain, panel.scores(outputs), outputs, values)
         panel = _combine(replace(panel, teachers=taught), confidence, outputs, values)
     return panel

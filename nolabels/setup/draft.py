@@ -16,8 +16,8 @@ LISTED = 20  # with more classes a question does not list them
 QUESTION = "Below is a text from a collection of {about}. Which of these describes it best: {classes}?\n\nText: {text}"
 QUESTION_OF_MANY = "Below is a text from a collection of {about}. What describes it best?\n\nText: {text}"
 ANSWERS = ("The text is best described as {class}", "This text is about {class}")
-# What encoders compare a text with, together: of wordings that fit any classes those with the best mean on dev of eleven
-# tasks, also better than with what the texts are (benchmarks/tasks.md).
+# What encoders compare a text with, together: of wordings that fit any classes those with the best mean on dev of twelve
+# tasks (benchmarks/tasks.md).
 CLASS_TEXTS = ("The topic is {class}.", "This text expresses {class}.")
 DESCRIPTION = "{description}"
 
