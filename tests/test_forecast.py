@@ -49,9 +49,9 @@ def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
 @pytest.mark.parametrize(
     ("agreed", "classes", "accuracy"),
     [
-        (0.7, 2, 0.7 + 0.3 * 0.2),  # more are right than agree
-        (0.7, 6, 0.7 - 0.3 * 0.28),  # fewer
-        (0.7, 60, 0.7 - 0.3 * 0.28),  # as with the most that were measured
+        (0.7, 2, 0.7 + 0.3 * 0.22),  # more are right than agree
+        (0.7, 6, 0.7 - 0.3 * 0.26),  # fewer
+        (0.7, 60, 0.7 - 0.3 * 0.26),  # as with the most that were measured
         (1, 2, 1),
         (1, 6, 1),
         (0.2, 6, 1 / 6),  # no less than chance
@@ -96,8 +96,8 @@ def test_labels_that_have_nothing_to_do_with_the_texts_are_seen():
     [
         ((0.1, 0.4, 0.0, [], None, 0.9, 2), "the templates contradict each other (kappa 0.10)"),
         (
-            (0.8, 0.4, 0.0, [], 0.59, 0.9, 2),
-            "the encoders agree on 59% of the texts alone, so less than 60% of the labels may be right",
+            (0.8, 0.4, 0.0, [], 0.58, 0.9, 2),
+            "the encoders agree on 58% of the texts alone, so less than 60% of the labels may be right",
         ),
         (
             (0.8, 0.4, 0.0, [], 0.66, 0.9, 6),
