@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.task_tables import write_block
 from benchmarks.task_texts import read_zones
 from benchmarks.task_wording import TEACHERS, WORK, family_of, whole, wording
-from benchmarks.tasks import joined, output_of
+from benchmarks.tasks import TEXTS, joined, outputs_of
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
@@ -24,7 +24,7 @@ from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 
 JSON = Path("benchmarks/shares.json")
-OF_ZONE, TEXTS = 1000, 600  # texts at most: of a zone of a task, as benchmarks.tasks takes; of a draw
+DRAWN = 600  # texts of a draw, at most
 SHARES = ("even", 0.5, 0.7, 0.9)  # of the largest class
 PRIORS = ("auto", "uniform", "estimated", "true")
 
@@ -32,24 +32,22 @@ PRIORS = ("auto", "uniform", "estimated", "true")
 def all_of(name, folder):
     """Parameters, {teacher: TeacherOutput} of dev and pool texts together, and their classes (N numbers)."""
     values = whole(name)
-    zones = read_zones(name, folder, wording().zones, values.sample.seed, OF_ZONE)
-    names, outputs = values.task.names, {}
-    for teacher in TEACHERS:
-        parts = [output_of(name, values, teacher, zones[zone][0])[0] for zone in ("pool", "dev")]
-        outputs[teacher] = joined(*parts)
+    zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
+    names, parts = values.task.names, outputs_of(name, values, zones)
+    outputs = {teacher: joined(parts["pool"][teacher], parts["dev"][teacher]) for teacher in TEACHERS}
     gold = np.array([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]])
     return values, outputs, gold
 
 
 def draw(gold, classes, share, seed):
-    """Rows of texts of which the largest class has the share, in random order; as many as there are, at most TEXTS."""
+    """Rows of texts of which the largest class has the share, in random order; as many as there are, at most DRAWN."""
     counts = np.bincount(gold, minlength=classes)
     if share == "even":
         wanted = np.full(classes, 1 / classes)
     else:
         others = np.where(np.arange(classes) == counts.argmax(), 0, counts)
         wanted = np.where(others == 0, share, (1 - share) * others / others.sum())
-    size = min(TEXTS, int((counts / wanted).min()))
+    size = min(DRAWN, int((counts / wanted).min()))
     random = np.random.default_rng(seed)
     rows = [
         random.choice(np.flatnonzero(gold == one), round(size * part), replace=False)

@@ -36,6 +36,7 @@ from nolabels.reporting import statistics
 from nolabels.teachers import engines, kinds
 
 JSON = Path("benchmarks/tasks.json")
+TEXTS = 1000  # of dev and of the pool of each task, at most
 DRAWS = 3  # further ones of each task, which the forecast is measured on
 
 
@@ -93,6 +94,14 @@ def output_of(name, values, teacher, texts):
         partial.rename(path)
     with np.load(path) as kept:
         return TeacherOutput(kept["scores"], kept.get("embeddings")), float(kept["seconds"])
+
+
+def outputs_of(name, values, zones):
+    """{zone: {teacher: TeacherOutput}} of the pool and dev texts of a task."""
+    return {
+        zone: {teacher: output_of(name, values, teacher, zones[zone][0])[0] for teacher in TEACHERS}
+        for zone in ("pool", "dev")
+    }
 
 
 def joined(*parts):
@@ -187,7 +196,7 @@ def main(argv=None):
     parser.add_argument("names", nargs="*", metavar="NAME", help="of tasks; one for params")
     parser.add_argument("--folder", type=Path, default=WORK, help="of the prepared texts")
     parser.add_argument(
-        "--texts", type=int, default=1000, help="at most, of dev and of the pool of each task"
+        "--texts", type=int, default=TEXTS, help="at most, of dev and of the pool of each task"
     )
     parser.add_argument("--threads", type=int, help="of the processor; as params.yaml says if not given")
     args = parser.parse_args(argv)

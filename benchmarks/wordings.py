@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.task_tables import family_means, write_block
 from benchmarks.task_texts import read_zones
-from benchmarks.task_wording import TEACHERS, WORK, whole, wording
-from benchmarks.tasks import judged, model_of, output_of
+from benchmarks.task_wording import WORK, whole, wording
+from benchmarks.tasks import TEXTS, judged, model_of, outputs_of
 from nolabels.core import models
 from nolabels.core.labels import one_hot
 from nolabels.core.stage import arguments, run, say
@@ -28,22 +28,21 @@ from nolabels.setup.draft import CLASS_TEXTS
 from nolabels.teachers import kinds, similarity
 
 JSON = Path("benchmarks/wordings.json")
-TEXTS = 1000  # of dev and of the pool at most, as benchmarks.tasks takes
 TOPIC, EXPRESSES = CLASS_TEXTS
-WORDINGS = {
-    TOPIC: [TOPIC],
-    "This text is about {class}.": ["This text is about {class}."],
-    "{class}": ["{class}"],
-    "This is {class}.": ["This is {class}."],
-    "It is {class}.": ["It is {class}."],
-    "This text is {class}.": ["This text is {class}."],
-    "This is a {class} text.": ["This is a {class} text."],
-    "Category: {class}": ["Category: {class}"],
-    EXPRESSES: [EXPRESSES],
-    "This is an example of {class}.": ["This is an example of {class}."],
-}
-ALL = [text for texts in WORDINGS.values() for text in texts]
-WORDINGS |= {f"{TOPIC} {EXPRESSES}": [TOPIC, EXPRESSES], "all of these": ALL}
+ALONE = (
+    TOPIC,
+    "This text is about {class}.",
+    "{class}",
+    "This is {class}.",
+    "It is {class}.",
+    "This text is {class}.",
+    "This is a {class} text.",
+    "Category: {class}",
+    EXPRESSES,
+    "This is an example of {class}.",
+)
+WORDINGS = {text: [text] for text in ALONE}
+WORDINGS |= {f"{TOPIC} {EXPRESSES}": [TOPIC, EXPRESSES], "all of these": list(ALONE)}
 
 
 @cache
@@ -65,19 +64,28 @@ def asked_with(texts, names, teacher, output):
     return TeacherOutput(scores.astype(np.float32), output.embeddings)
 
 
-def accuracy_with(name, texts, folder):
-    """Of a task, on dev, with these texts about the classes."""
+@cache
+def asked(name, folder):
+    """Of a task: its parameters, {zone: {teacher: TeacherOutput}}, and N x K gold of dev."""
     values = whole(name)
     zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
-    names = [one.replace("_", " ") for one in values.task.names]  # as `start` makes words of them
-    found = {}
-    for zone in ("pool", "dev"):
-        outputs = {teacher: output_of(name, values, teacher, zones[zone][0])[0] for teacher in TEACHERS}
-        found[zone] = {
-            teacher: output if output.embeddings is None else asked_with(texts, names, teacher, output)
-            for teacher, output in outputs.items()
+    names = values.task.names
+    gold = one_hot([names.index(label) for label in zones["dev"][1]], len(names))
+    return values, outputs_of(name, values, zones), gold
+
+
+def accuracy_with(name, texts, folder):
+    """Of a task, on dev, with these texts about the classes."""
+    values, outputs, gold = asked(name, folder)
+    found = {
+        zone: {
+            teacher: output
+            if output.embeddings is None
+            else asked_with(texts, values.task.names, teacher, output)
+            for teacher, output in of_zone.items()
         }
-    gold = one_hot([values.task.names.index(label) for label in zones["dev"][1]], len(names))
+        for zone, of_zone in outputs.items()
+    }
     return judged(fit_panel(found["pool"], values), found["dev"], gold, values.task)["accuracy"]
 
 

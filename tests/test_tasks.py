@@ -311,17 +311,18 @@ def test_teachers_are_asked_once(small, monkeypatch):
 def test_encoders_are_compared_with_other_texts_about_the_classes(small, monkeypatch):
     monkeypatch.setattr(wordings, "TEXTS", 20)
     monkeypatch.setattr(wordings, "model_of", tasks.model_of)
-    wordings.encoder.cache_clear()
-    given = wordings.whole("sst2")
-    zones = wordings.read_zones("sst2", small, KNOWN.zones, given.sample.seed, 20)
-    output, _ = tasks.output_of("sst2", given, "base", zones["dev"][0])
+    for kept in (wordings.encoder, wordings.asked):
+        kept.cache_clear()
+    given, outputs, _ = wordings.asked("sst2", small)
+    output = outputs["dev"]["base"]
     (template,) = [one.class_text for one in given.score["base"].templates]
     other = wordings.asked_with([template], given.task.names, "base", output)
     np.testing.assert_allclose(other.scores, output.scores, atol=0.02)  # embeddings are kept in float16
     two = wordings.asked_with([template, "{class}!"], given.task.names, "base", output)
     assert two.scores.shape == (20, 2, 2) and not np.allclose(two.scores[:, 0], two.scores[:, 1], atol=1e-2)
     assert 0 <= wordings.accuracy_with("sst2", ["{class}"], small) <= 1
-    wordings.encoder.cache_clear()
+    for kept in (wordings.encoder, wordings.asked):
+        kept.cache_clear()
 
 
 def test_the_table_of_wordings_is_that_of_its_json():

@@ -38,7 +38,7 @@ def _labels_of_each_template(outputs: Mapping[str, TeacherOutput], values: Param
 
 
 def _encoder_agreement(outputs: Mapping[str, TeacherOutput], values: Params) -> float | None:
-    """Share of texts on which the sentence encoders agree, refined where the labels are; None for fewer than two."""
+    """Share of texts on which the sentence encoders agree, by clusters where the labels are; None for fewer than two."""
     if values.task.multi_label:
         return None
     own = fit_panel(outputs, values).labels_of_each(outputs, values.task)

@@ -109,11 +109,16 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     # refined answers are more confident than they should be: they count as they did before
     confidence = np.array([_spread(teacher.scores(outputs[name])) for name, teacher in plain.items()])
     panel = _combine(panel, confidence, outputs, values)
-    clustered = alone is not plain
-    if values.label.refine in ("auto", "answers") and not clustered and not values.task.multi_label:
+    if alone is plain and _learns_answers(outputs, values):
         taught = refine_by_answers(plain, panel.scores(outputs), outputs, values)
         panel = _combine(replace(panel, teachers=taught), confidence, outputs, values)
     return panel
+
+
+def _learns_answers(outputs: Mapping[str, TeacherOutput], values: Params) -> bool:
+    """Whether there are encoders that learn from the answers of all where clusters refine none."""
+    encoders = any(output.embeddings is not None for output in outputs.values())
+    return encoders and values.label.refine in ("auto", "answers") and not values.task.multi_label
 
 
 def _combine(
