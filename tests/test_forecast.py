@@ -10,6 +10,7 @@ from benchmarks import task_tables, task_wording
 from nolabels.core import params
 from nolabels.core.labels import one_hot
 from nolabels.labeling import agreement, forecast
+from nolabels.reporting import sentences
 from tests import tiny
 
 
@@ -44,6 +45,10 @@ def test_the_margin_and_what_is_said_of_it_are_those_of_the_eight_tasks():
             assert abs(task_tables.forecast_with(row, line) - row["chosen"]["accuracy"]) <= forecast.MARGIN
         unsure = max(unsure, abs(row["chosen"]["confidence"] - row["chosen"]["accuracy"]))
     assert f"off by up to {unsure * 100:.0f} points on the eight" in " ".join(forecast.__doc__.split())
+    assert f"off by up to {unsure * 100:.0f} percentage points" in sentences.FORECASTS["confidence"]
+    assert f"off by up to {unsure * 100:.0f} points" in Path("docs/how-it-works.md").read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize(

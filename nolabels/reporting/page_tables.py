@@ -81,10 +81,10 @@ def teacher_rows(label: dict, values: Params) -> list[dict]:
 
 
 def _how_refined(teacher: dict) -> str:
-    """The cell for one teacher of metrics/label.json, in a column about clusters."""
+    """The cell for one teacher of metrics/label.json."""
     if teacher["refined"]:
-        return "yes"
-    return "no, but by the combined answer" if teacher.get("refined_by_answers") else "no"
+        return "by clusters"
+    return "by the combined answer" if teacher.get("refined_by_answers") else "no"
 
 
 def share_rows(shares: dict) -> list[dict]:

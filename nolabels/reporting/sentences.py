@@ -7,7 +7,7 @@ FORECASTS = {
     "agreement": "The forecast follows from the share of texts on which the sentence encoders agree. It is within 7.5 "
     "percentage points of the teachers' accuracy on the eight tasks that it was fitted to, and on three of four others "
     "(benchmarks/tasks.md).",
-    "confidence": "The forecast is the mean confidence of the answers. On eight tasks it was off by up to 23 percentage "
+    "confidence": "The forecast is the mean confidence of the answers. On eight tasks it was off by up to 36 percentage "
     "points (benchmarks/tasks.md).",
 }
 LIMITS_OF_FORECASTS = (
