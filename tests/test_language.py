@@ -11,7 +11,7 @@ import pytest
 from nolabels.core.tables import about
 from tests import tiny, workspace
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.thorough]
 
 GUT = ["großartig", "schön", "herzlich", "köstlich"]
 SCHLECHT = ["fürchterlich", "öde", "ärgerlich", "übel"]

@@ -90,6 +90,7 @@ def test_the_rows_are_the_notebook_s(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_preset_from_end_to_end_and_then_without_the_network(tmp_path, index, monkeypatch):
     project = workspace.Workspace.make(tmp_path / "project", index)
     (project.root / "params.yaml").write_text(presets.text_of("notebook-sst2"), encoding="utf-8")

@@ -337,7 +337,7 @@ def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
     project = workspace.Workspace.make(tmp_path / "project", index, whole=True)
     draw = random.Random(3)
     rows = "".join(
-        f'{n},"{text}, {draw.random():.3f}"\r\n' for n, (_, text) in enumerate(tiny.sentences(1500))
+        f'{n},"{text}, größer, {draw.random():.3f}"\r\n' for n, (_, text) in enumerate(tiny.sentences(600))
     )
     (project.root / "messages.csv").write_bytes(f"\ufeffnumber,text\r\n{rows}".encode())
     (commands,) = re.findall(r"```sh\n(.*?)```", text, flags=re.S)
@@ -360,5 +360,5 @@ def test_a_csv_of_one_s_own_as_readme_says(tmp_path, index):
     assert (project.root / "models/student/model.safetensors").exists()
     predicted = pq.read_table(project.root / "data/student_test.parquet")
     assert {label for (label,) in predicted["labels"].to_pylist()} <= {"praise", "complaint", "question"}
-    assert 100 < predicted.num_rows < 200  # a tenth of the file
+    assert 40 < predicted.num_rows < 80  # a tenth of the file
     assert project.repro() == []
