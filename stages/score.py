@@ -6,11 +6,12 @@ usage: python -m stages.score teacher data/pool.parquet models/teacher data/scor
 """
 
 import numpy as np
+import pyarrow as pa
 
 from nolabels.core import models, params, speed
 from nolabels.core.memory import give_back_tables, keep_few_kernels
 from nolabels.core.stage import UserError, path_arguments, run, say
-from nolabels.core.tables import read_table
+from nolabels.core.tables import read_values
 from nolabels.data.texts import answer_key
 from nolabels.teachers import asking, engines, kinds
 from nolabels.teachers.known_answers import first_occurrences
@@ -28,9 +29,9 @@ PATHS = {
 
 def read_texts(path):
     """The ids of a table, the answer key of each text, and the texts."""
-    table = read_table(path, ["id", "text"])
-    texts = table["text"].to_pylist()
-    return table["id"].combine_chunks(), np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
+    ids = pa.array(read_values(path, "id"), pa.string())
+    texts = read_values(path, "text")
+    return ids, np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
 def where_it_runs(score, runtime):
@@ -59,12 +60,10 @@ def ask_missing(args, values, texts, keys, store, missing, total, device, precis
     options = {"embedded": asking.keeps_embeddings(score, texts), "max_minutes": values.runtime.max_minutes}
     seconds = asking.ask_and_keep(engine, asked, store, keys, total=total, **options)
     engine.close()
-    part, count = args.texts.stem, total / len(score.templates)
-    speed.record(f"score_{args.key}_{part}", count, seconds, device, questions=total)
-    say(
-        f"score: {args.key}, {part}: asked {total} questions in {asking.format_duration(seconds)}, "
-        f"{total / seconds:.1f} a second"
-    )
+    what, count = f"{args.key}, {args.texts.stem}", total / len(score.templates)
+    speed.record(f"score_{args.key}_{args.texts.stem}", count, seconds, device, questions=total)
+    taken = asking.format_duration(seconds)
+    say(f"score: {what}: asked {total} questions in {taken}, {total / seconds:.1f} a second")
 
 
 def read_arguments(argv):

@@ -1,8 +1,11 @@
 """What is said of model folders and of the environment that made them."""
 
+import gguf
 import pytest
 
 from nolabels.core import models
+from nolabels.core.stage import UserError
+from tests import tiny
 
 
 @pytest.mark.parametrize(
@@ -27,3 +30,26 @@ def test_another_version_than_the_pinned_one_is_said(tmp_path, monkeypatch, caps
     monkeypatch.setattr(models, "version", installed.get)
     assert models.versions("torch", "transformers") == installed
     assert capsys.readouterr().out == said
+
+
+def test_a_gguf_file_is_read_once(tmp_path, monkeypatch):
+    embeddings = tiny.gguf_model(tmp_path / "model.gguf")
+    read = []
+
+    class Counted(gguf.GGUFReader):
+        def __init__(self, path, *more):
+            read.append(path)
+            super().__init__(path, *more)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    model, tokenizer = models.load_model(tmp_path, "CausalLM", device="cpu", precision="float32")
+    assert len(read) == 1 and gguf.GGUFReader is Counted
+    assert (model.get_input_embeddings().weight.detach().numpy() == embeddings).all()
+    assert tokenizer("ab")["input_ids"][-1] == 10
+
+
+def test_of_two_gguf_files_none_is_taken(tmp_path):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"must hold one GGUF file, found a\.gguf, b\.gguf"):
+        models.load_model(tmp_path, "CausalLM", device="cpu", precision="float32")

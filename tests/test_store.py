@@ -94,6 +94,19 @@ def test_a_run_that_was_killed_ends_as_one_that_was_not(asking, tmp_path):
     assert set(kept) <= {path.name for path in store.rglob("*.parquet")}
 
 
+@pytest.mark.parametrize(("count", "probed"), [(1, 1), (30, 1), (100, 5), (500, PROBE_TEXTS)])
+def test_the_rate_is_measured_with_few_of_the_texts(capsys, count, probed):
+    class Engine:
+        def rate(self, question):
+            self.texts = question.texts
+            return 2.0
+
+    engine, texts = Engine(), [n * "a" for n in range(count)]
+    asking_module.say_time_left(engine, texts, np.arange(count), [], [], total=count)
+    assert len(engine.texts) == probed and abs(len(engine.texts[0]) - (count - probed) // 2) <= 1
+    assert "score: 2 questions a second, about" in capsys.readouterr().out
+
+
 class Encoding(Counting):
     """One that gives embeddings too."""
 

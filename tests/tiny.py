@@ -305,3 +305,43 @@ def student(folder, family="bert", labels=("negative", "positive"), max_tokens=2
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | config))
     return folder
+
+
+def gguf_model(path):
+    """A causal model of two layers with random weights, as llama.cpp keeps models; returns its embeddings."""
+    import gguf
+    import numpy as np
+
+    tokens = ["<s>", "</s>", *"abcdefgh", "ab", "Ġ"]
+    draw, size, layers = np.random.default_rng(0), 16, 2
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(layers)
+    writer.add_context_length(64)
+    writer.add_embedding_length(size)
+    writer.add_feed_forward_length(2 * size)
+    writer.add_head_count(2)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(10_000.0)
+    writer.add_rope_dimension_count(size // 2)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([gguf.TokenType.CONTROL] * 2 + [gguf.TokenType.NORMAL] * (len(tokens) - 2))
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(1)
+    shapes = {"token_embd": (len(tokens), size), "output_norm": (size,)}
+    for layer in range(layers):
+        block = {f"attn_{name}": (size, size) for name in ("q", "k", "v", "output")}
+        block |= {"ffn_gate": (2 * size, size), "ffn_up": (2 * size, size), "ffn_down": (size, 2 * size)}
+        block |= {"attn_norm": (size,), "ffn_norm": (size,)}
+        shapes |= {f"blk.{layer}.{name}": shape for name, shape in block.items()}
+    weights = {name: draw.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    for name, values in weights.items():
+        writer.add_tensor(f"{name}.weight", values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return weights["token_embd"]

@@ -4,10 +4,12 @@ import hashlib
 import json
 import re
 import shutil
+from contextlib import nullcontext
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nolabels.core.gguf_files import gguf_file, read_once
 from nolabels.core.memory import keep_freed_memory
 from nolabels.core.stage import UserError, say
 
@@ -32,14 +34,6 @@ def folder_sha256(folder: Path) -> str:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             digest.update(f"{path.relative_to(folder).as_posix()} {content}\n".encode())
     return digest.hexdigest()
-
-
-def gguf_file(folder: Path) -> str | None:
-    """The name of the folder's one GGUF file, or None. Raises UserError where there are several."""
-    names = sorted(path.name for path in Path(folder).glob("*.gguf"))
-    if len(names) > 1:
-        raise UserError(f"{folder}: must hold one GGUF file, found {', '.join(names)}")
-    return names[0] if names else None
 
 
 def megabytes(folder: Path) -> float:
@@ -157,19 +151,17 @@ def load_model(
     if not Path(folder).is_dir():
         raise UserError(f"{folder}: must be a folder with a model, found nothing")
     transformers.utils.logging.disable_progress_bar()
-    options: dict[str, Any] = {}
+    kind = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel")
     weights = gguf_file(folder)
-    if weights:
-        options["gguf_file"] = weights
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
-    if weights:
-        # dense weights in one precision are several times faster than blocks unpacked at each product
-        options["quantization_config"] = transformers.GgufConfig(gguf_file=weights, dequantize=True)
-    else:
-        options["use_safetensors"] = True
-    model = getattr(transformers, f"AutoModelFor{head}" if head else "AutoModel").from_pretrained(
-        folder, dtype=getattr(torch, precision), **options
+    # dense weights in one precision are several times faster than blocks unpacked at each product
+    options: dict[str, Any] = (
+        {"quantization_config": transformers.GgufConfig(gguf_file=weights, dequantize=True)}
+        if weights
+        else {"use_safetensors": True}
     )
+    with read_once() if weights else nullcontext():
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=weights)
+        model = kind.from_pretrained(folder, gguf_file=weights, dtype=getattr(torch, precision), **options)
     if not getattr(model, "_keep_in_fp32_modules", None):
         _convert_parameters(model, getattr(torch, precision))
     return model.to(device).eval(), tokenizer

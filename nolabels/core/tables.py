@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 from nolabels.core.schemas import EACH, predictions_schema
 from nolabels.core.stage import UserError
 
+BATCH_ROWS = 8_192  # that are read at a time where the whole table would stay in memory
+
 
 def write_predictions(
     path: Path,
@@ -150,7 +152,34 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         Where the file is no Parquet.
     """
     try:
-        return pq.read_table(path, columns=columns)
+        # pq.read_table would import pyarrow.dataset and pandas first, which takes longer than a table
+        return pq.ParquetFile(path).read(columns=columns)
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{path}: not a readable Parquet file ({error})") from error
+
+
+def read_values(path: Path, column: str) -> list:
+    """One column as Python objects, with little memory beside them.
+
+    Parameters
+    ----------
+    path : Path
+        The Parquet file.
+    column : str
+        Name of the column.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    UserError
+        Where the file is no Parquet.
+    """
+    try:
+        batches = pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=[column], use_threads=False)
+        return [value for batch in batches for value in batch[column].to_pylist()]
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from error
 

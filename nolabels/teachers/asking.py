@@ -13,7 +13,8 @@ from nolabels.teachers import kinds
 from nolabels.teachers.engines import Local, Question, Ray
 from nolabels.teachers.store import AnswerStore, asker_settings, template_json
 
-PROBE_TEXTS = 24  # texts that are asked to measure the rate before the work starts
+# texts that are asked to measure the rate before the work starts; at most this part of all, or one
+PROBE_TEXTS, PROBE_SHARE = 24, 0.05
 # texts of a table up to which the embeddings of a sentence encoder are kept: 1.5 kB a text with 768 numbers
 EMBEDDED_TEXTS = 100_000
 
@@ -137,8 +138,9 @@ def say_time_left(
     """
     lengths = np.array([len(texts[row]) for row in rows])
     order = rows[np.argsort(lengths, kind="stable")]
-    start = max(0, (len(order) - PROBE_TEXTS) // 2)
-    probe = [texts[row] for row in order[start : start + PROBE_TEXTS]]
+    count = max(1, min(PROBE_TEXTS, int(PROBE_SHARE * len(order))))
+    start = (len(order) - count) // 2
+    probe = [texts[row] for row in order[start : start + count]]
     rate = engine.rate(Question(order[:0], probe, templates, words))
     say(f"score: {rate:.0f} questions a second, about {format_duration(total / rate)} to go")
 
