@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from nolabels.core.memory import give_back_tables
 from nolabels.core.schemas import scores_schema
 from nolabels.core.tables import fixed, table_writer
 from nolabels.teachers.known_answers import KnownAnswers
@@ -49,6 +50,8 @@ def write_scores(path: Path, ids: pa.Array, known: KnownAnswers, about: dict[str
             if embeddings is not None:
                 columns["embedding"] = embedding_column(embeddings[rows], templates)
             writer.write_table(pa.table(columns).cast(writer.schema))
+            del columns
+            give_back_tables()  # else a table of many row groups takes the memory of several
 
 
 def embedding_column(embeddings: np.ndarray, templates: int) -> pa.Array:
