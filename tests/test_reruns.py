@@ -209,6 +209,7 @@ def test_of_new_rows_only_they_are_asked_and_answers_stay(tmp_path, index):
     path = project.root / "data/own/reviews.csv"
     write_csv(path, texts[:300])
     with project.params() as params:
+        tiny.one_teacher(params)
         params["fetch"]["models"] = {"teacher": index["tiny_teacher"], "base": index["tiny_base"]}
         params["train"]["epochs"] = 1
         templates = len(params["score"]["teacher"]["templates"])
