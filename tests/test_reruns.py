@@ -282,6 +282,7 @@ def test_answers_to_dev_give_dev_its_accuracy_and_leave_the_test_alone(tmp_path,
     assert "of the dev texts correctly" in project.read("reports/report.md").decode()
 
 
+@pytest.mark.thorough
 def test_a_run_without_dev_ends_well(tmp_path, index):
     """No text to choose by, through every stage."""
     project = workspace.Workspace.make(tmp_path / "project", index, dev=0)
