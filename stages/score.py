@@ -60,10 +60,10 @@ def ask_missing(args, values, texts, keys, store, missing, total, device, precis
     options = {"embedded": asking.keeps_embeddings(score, texts), "max_minutes": values.runtime.max_minutes}
     seconds = asking.ask_and_keep(engine, asked, store, keys, total=total, **options)
     engine.close()
-    what, count = f"{args.key}, {args.texts.stem}", total / len(score.templates)
-    speed.record(f"score_{args.key}_{args.texts.stem}", count, seconds, device, questions=total)
+    part, count = args.texts.stem, total / len(score.templates)
+    speed.record(f"score_{args.key}_{part}", count, seconds, device, questions=total)
     taken = asking.format_duration(seconds)
-    say(f"score: {what}: asked {total} questions in {taken}, {total / seconds:.1f} a second")
+    say(f"score: {args.key}, {part}: asked {total} questions in {taken}, {total / seconds:.1f} a second")
 
 
 def read_arguments(argv):

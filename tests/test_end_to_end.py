@@ -13,7 +13,6 @@ from tests.workspace import ROOT, Workspace
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.timeout(1200)  # in float32 on a slow core it takes six minutes
 def test_the_default_in_small(tmp_path, index):
     project = Workspace.make(tmp_path / "project", index, pool=60, valid=10, test=60, dev=10, whole=True)
     default = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))

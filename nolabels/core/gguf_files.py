@@ -21,7 +21,8 @@ def read_once() -> Iterator[None]:
     """Context manager: within it, transformers reads a GGUF file once.
 
     Otherwise it reads all fields of the file three times, for the tokenizer, the configuration and the weights, and makes
-    the same table of the names of tensors once for each module: half of the time that the default's language model takes.
+    the same table of the names of tensors once for each module: half of the time that loading the default's
+    language model takes.
     """
     import gguf
 

@@ -1,7 +1,8 @@
 """Parquet tables and small JSON: one way to write them, and one to read them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 from nolabels.core.schemas import EACH, predictions_schema
 from nolabels.core.stage import UserError
 
-BATCH_ROWS = 8_192  # that are read at a time where the whole table would stay in memory
+BATCH_ROWS = 8_192  # that read_values reads at a time
 
 
 def write_predictions(
@@ -151,11 +152,8 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     UserError
         Where the file is no Parquet.
     """
-    try:
-        # pq.read_table would import pyarrow.dataset and pandas first, which takes longer than a table
-        return pq.ParquetFile(path).read(columns=columns)
-    except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not a readable Parquet file ({error})") from error
+    with _parquet(path) as file:
+        return file.read(columns=columns)
 
 
 def read_values(path: Path, column: str) -> list:
@@ -177,9 +175,17 @@ def read_values(path: Path, column: str) -> list:
     UserError
         Where the file is no Parquet.
     """
-    try:
-        batches = pq.ParquetFile(path).iter_batches(BATCH_ROWS, columns=[column], use_threads=False)
+    with _parquet(path) as file:
+        batches = file.iter_batches(BATCH_ROWS, columns=[column], use_threads=False)
         return [value for batch in batches for value in batch[column].to_pylist()]
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """An open Parquet file. pq.read_table would import pyarrow.dataset and pandas first, which takes longer than a table."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
     except pa.ArrowInvalid as error:
         raise UserError(f"{path}: not a readable Parquet file ({error})") from error
 

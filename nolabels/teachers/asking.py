@@ -13,7 +13,7 @@ from nolabels.teachers import kinds
 from nolabels.teachers.engines import Local, Question, Ray
 from nolabels.teachers.store import AnswerStore, asker_settings, template_json
 
-# texts that are asked to measure the rate before the work starts; at most this part of all, or one
+# texts that are asked to measure the rate before the work starts: at most so many, and at most this share of all
 PROBE_TEXTS, PROBE_SHARE = 24, 0.05
 # texts of a table up to which the embeddings of a sentence encoder are kept: 1.5 kB a text with 768 numbers
 EMBEDDED_TEXTS = 100_000

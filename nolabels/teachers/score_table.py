@@ -51,7 +51,7 @@ def write_scores(path: Path, ids: pa.Array, known: KnownAnswers, about: dict[str
                 columns["embedding"] = embedding_column(embeddings[rows], templates)
             writer.write_table(pa.table(columns).cast(writer.schema))
             del columns
-            give_back_tables()  # else a table of many row groups takes the memory of several
+            give_back_tables()  # else Arrow keeps what each row group took
 
 
 def embedding_column(embeddings: np.ndarray, templates: int) -> pa.Array:
