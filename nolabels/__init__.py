@@ -7,6 +7,6 @@ import one way, each only those below it (a test holds that):
     students    who learns
     labeling    from scores to labels
     teachers    who labels
-    data        texts and people's answers
+    data        texts and people's answers       onnx    sequence classifiers as ONNX graphs
     core        under everything
 """

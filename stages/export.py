@@ -40,12 +40,13 @@ def write_model(student, folder, precision):
 
     The folder may hold more, which other stages write.
     """
-    from nolabels.students import onnx_graph, predict
+    from nolabels.onnx.graph import write_graph
+    from nolabels.students import predict
 
     known = facts(student)
     model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")
     folder.mkdir(parents=True, exist_ok=True)
-    onnx_graph.write_graph(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
+    write_graph(model, folder / "model.onnx", tokenizer("")["input_ids"], precision)
     shutil.copyfile(student / "tokenizer.json", folder / "tokenizer.json")
     text = json.dumps(known, indent=2, ensure_ascii=False) + "\n"
     (folder / "classes.json").write_text(text, encoding="utf-8")

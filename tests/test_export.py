@@ -97,7 +97,7 @@ def test_what_int8_is_spared_leaves_the_sums_as_they_are(tmp_path, family):
     """In torch, where activations stay float32, what was scaled gives the same answers."""
     import torch
 
-    from nolabels.students import bert_encoder, int8
+    from nolabels.onnx import bert_encoder, int8
 
     student = tiny.student(tmp_path / "student", family)
     model, tokenizer = models.load_model(student, "SequenceClassification", device="cpu", precision="float32")

@@ -107,10 +107,11 @@ BELOW = {
     "core": set(),
     "data": {"core"},
     "setup": {"core", "data"},
+    "onnx": set(),
     "teachers": {"core", "data"},
-    "labeling": {"core", "data", "teachers"},
-    "students": {"core", "data", "teachers", "labeling"},
-    "reporting": {"core", "data", "teachers", "labeling", "students"},
+    "labeling": {"core", "data", "onnx", "teachers"},
+    "students": {"core", "data", "onnx", "teachers", "labeling"},
+    "reporting": {"core", "data", "onnx", "teachers", "labeling", "students"},
 }
 
 

@@ -68,7 +68,7 @@ def reword(project):
         # an edited script runs its stage; the outs are equal, so nothing behind it does
         (edit("stages/train.py"), ["train"]),
         pytest.param(edit("stages/label.py"), ["label"], marks=pytest.mark.thorough),
-        (edit("nolabels/students/onnx_graph.py"), ["export"]),
+        (edit("nolabels/onnx/graph.py"), ["export"]),
         (edit("stages/score.py"), SCORE),
         pytest.param(
             edit("nolabels/labeling/calibration.py"), ["label", "forecast"], marks=pytest.mark.thorough

@@ -1,6 +1,7 @@
-"""A trained classifier as an ONNX graph that a processor runs fast: what `stages.export` writes.
+"""A trained classifier as an ONNX graph that a processor runs fast.
 
-Input: `input_ids` and `attention_mask`, int64, batch x tokens. Output: `logits`, float32, batch x K.
+Input: `input_ids` and `attention_mask`, int64, batch x tokens, and `token_type_ids` where they are asked for. Output:
+`logits`, float32, batch x K.
 
 Three things make it fast, and none is seen from outside:
 - int8: linear layers multiply 8-bit integers (onnxruntime's DynamicQuantizeMatMul, weights with a
@@ -21,17 +22,20 @@ import os
 import sys
 import tempfile
 import warnings
+from io import BytesIO
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from nolabels.students.bert_encoder import NAMES, Encoder
-from nolabels.students.int8 import calibration_ids, layers_used_once, smooth, to_int8
-from nolabels.students.onnx_operators import MICROSOFT
+from nolabels.onnx.bert_encoder import NAMES, Encoder
+from nolabels.onnx.int8 import calibration_ids, layers_used_once, smooth, to_int8
+from nolabels.onnx.operators import MICROSOFT
 
 OPSET = 17
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 
 class AnyClassifier(nn.Module):
@@ -41,9 +45,9 @@ class AnyClassifier(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Batch x tokens of both -> batch x K logits."""
-        return self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Batch x tokens of each of INPUTS, of the last or not -> batch x K logits."""
+        return self.model(**dict(zip(INPUTS, inputs, strict=False))).logits
 
 
 def _prepare(model: PreTrainedModel, around: list[int], precision: str) -> nn.Module:
@@ -59,32 +63,37 @@ def _prepare(model: PreTrainedModel, around: list[int], precision: str) -> nn.Mo
     return Encoder(model, spread) if like_bert else AnyClassifier(model)
 
 
-def write_graph(model: PreTrainedModel, path: Path, around: list[int], precision: str) -> None:
+def write_graph(
+    model: PreTrainedModel, out: Path | BytesIO, around: list[int], precision: str, token_types: bool = False
+) -> None:
     """Writes a model as an ONNX graph.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
         A sequence classifier in float32.
-    path : pathlib.Path
+    out : pathlib.Path or io.BytesIO
         The file to write.
     around : list of int
         Token ids of the empty text.
     precision : {"int8", "float32"}
         Of weights and products.
+    token_types : bool
+        Whether the graph is told which of two texts a token belongs to. Without it all belong to the first.
     """
     ids = calibration_ids(model, around)[:2]
     mask = torch.ones_like(ids)
     mask[1, -3:] = 0
+    names = INPUTS if token_types else INPUTS[:2]
     batch = {0: "batch", 1: "tokens"}
     with _silent(), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             _prepare(model, around, precision),
-            (ids, mask),
-            path,
-            input_names=["input_ids", "attention_mask"],
+            (ids, mask, *([torch.zeros_like(ids)] if token_types else [])),
+            cast(Any, out),  # torch names paths alone and takes both
+            input_names=list(names),
             output_names=["logits"],
-            dynamic_axes={"input_ids": batch, "attention_mask": batch, "logits": {0: "batch"}},
+            dynamic_axes=dict.fromkeys(names, batch) | {"logits": {0: "batch"}},
             opset_version=OPSET,
             custom_opsets={MICROSOFT: 1},
             # the exporter that traces: the newer one needs onnxscript and 12 s instead of 2

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from nolabels.students.bert_encoder import norms_and_readers
-from nolabels.students.onnx_operators import Int8Product
+from nolabels.onnx.bert_encoder import norms_and_readers
+from nolabels.onnx.operators import Int8Product
 
 BLOCK = 32  # numbers of an embedding that share a scale
 TINY = 1e-3  # a row of activations is never divided by less

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from nolabels.students.onnx_operators import Attention
+from nolabels.onnx.operators import Attention
 
 # What `attention` of a layer calls query, key and value, and the linear layer and the norm behind them.
 # The rest of a layer is intermediate, output.dense and output.LayerNorm in all encoders that are named here.
@@ -69,10 +69,16 @@ class Encoder(nn.Module):
         position = torch.arange(ids.shape[1])
         return self.biases[:, position[None] - position[:, None] + self.biases.shape[1] // 2][None]
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """Batch x tokens of both -> batch x K logits."""
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Batch x tokens of all -> batch x K logits."""
         mask, bias = attention_mask.to(torch.int32), self._bias(input_ids)
-        x = self.base.embeddings(input_ids=input_ids)
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        x = self.base.embeddings(input_ids=input_ids, **types)
         if hasattr(self.base, "embeddings_project"):
             x = self.base.embeddings_project(x)
         layers = self.base.encoder.layer
