@@ -69,6 +69,15 @@ def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
     assert sizes[1] < 0.8 * sizes[0]
 
 
+def test_deberta_reads_texts_longer_than_the_one_it_is_exported_with(tmp_path):
+    student = tiny.student(tmp_path / "student", "deberta", max_tokens=90)
+    texts = ["", "dull film " * 10, "a warm and funny film " * 30]
+    expected = answers_of_torch(student, texts, max_tokens=90)
+    export.write_model(student, tmp_path / "onnx", "float32")
+    found = predict.Model(tmp_path / "onnx", 1).predict_proba(texts)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_relative_positions_count_at_any_length(tmp_path):
     """Texts of 2 to 160 tokens in one batch: distances in every bucket of MPNet's, the last begins at 91 tokens."""
     student = tiny.student(tmp_path / "student", "mpnet", max_tokens=160)

@@ -198,7 +198,7 @@ def nli_model(folder, family, labels=("contradiction", "neutral", "entailment"),
     layers = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     relative = {"relative_attention": True, "position_biased_input": False, "pos_att_type": ["c2p", "p2c"]}
     more = {
-        "deberta": {**layers, **relative, "type_vocab_size": 2, "max_relative_positions": 16},
+        "deberta": {**layers, **relative, "type_vocab_size": 2, "max_relative_positions": 64},
         "deberta-v2": {**layers, **relative, "type_vocab_size": 0, "position_buckets": 8, "share_att_key": True, "norm_rel_ebd": "layer_norm"},
         "roberta": {**layers, "type_vocab_size": 1},
         "bert": {**layers, "type_vocab_size": 2},
@@ -288,7 +288,7 @@ def encoder(folder, pooling=None, dense=False, seed=0):
     return folder
 
 
-STUDENTS = ("bert", "electra", "roberta", "mpnet", "distilbert", "deberta-v2", "modernbert")
+STUDENTS = ("bert", "electra", "roberta", "mpnet", "distilbert", "deberta", "deberta-v2", "modernbert")
 
 
 def student(folder, family="bert", labels=("negative", "positive"), max_tokens=24, **config):

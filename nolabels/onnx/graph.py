@@ -22,6 +22,7 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, cast
@@ -86,7 +87,7 @@ def write_graph(
     mask[1, -3:] = 0
     names = INPUTS if token_types else INPUTS[:2]
     batch = {0: "batch", 1: "tokens"}
-    with _silent(), warnings.catch_warnings(action="ignore"):
+    with _silent(), _any_length(model), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             _prepare(model, around, precision),
             (ids, mask, *([torch.zeros_like(ids)] if token_types else [])),
@@ -99,6 +100,26 @@ def write_graph(
             # the exporter that traces: the newer one needs onnxscript and 12 s instead of 2
             dynamo=False,
         )
+
+
+@contextlib.contextmanager
+def _any_length(model: PreTrainedModel) -> Iterator[None]:
+    """Has the first DeBERTa count tokens in the graph. It counts them in Python, so that the graph would hold the number
+    of the example's tokens, and fail on longer texts."""
+    if model.config.model_type != "deberta":
+        yield
+        return
+    from transformers.models.deberta import modeling_deberta as deberta
+
+    def span(query_layer: torch.Tensor, key_layer: torch.Tensor, max_relative_positions: int) -> torch.Tensor:
+        # equal in self-attention, which is all that a classifier has
+        return torch._shape_as_tensor(query_layer)[-2].clamp(max=max_relative_positions)
+
+    plain, deberta.compute_attention_span = deberta.compute_attention_span, span
+    try:
+        yield
+    finally:
+        deberta.compute_attention_span = plain
 
 
 @contextlib.contextmanager
