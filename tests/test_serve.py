@@ -330,7 +330,7 @@ def test_a_short_text_does_not_wait_for_a_long_one():
     async def answered():
         model = Recorder()
         own = batches.Batches(
-            model, types.SimpleNamespace(max_batch=8, max_wait_ms=1, max_waiting=99, timeout=9)
+            model, types.SimpleNamespace(threads=1, max_batch=8, max_wait_ms=1, max_waiting=99, timeout=9)
         )
         answers = [asyncio.create_task(own.answer(texts)) for texts in (["x" * 900], ["y"], ["z" * 880, "z"])]
         await asyncio.sleep(0)
@@ -359,6 +359,33 @@ def test_a_slow_model_holds_up_neither_others_nor_the_rest(changed):
         (status, found), took = large.result()
     assert status == 200 and len(found["answers"]) == 100
     assert took > 2 and waited < 0.9, (took, waited)
+
+
+def test_each_core_answers_a_batch_of_its_own():
+    """Two batches at a time, never three: the texts of four requests, one in a batch."""
+
+    class Counter:
+        classes_, running, most, lock = ["a"], 0, 0, threading.Lock()
+
+        def predict_proba(self, texts):
+            with self.lock:
+                self.running += 1
+                self.most = max(self.most, self.running)
+            time.sleep(0.1)
+            with self.lock:
+                self.running -= 1
+            return np.ones((len(texts), 1), np.float32)
+
+    async def answered():
+        model = Counter()
+        limits = types.SimpleNamespace(threads=2, max_batch=1, max_wait_ms=1, max_waiting=99, timeout=9)
+        own = batches.Batches(model, limits)
+        work = asyncio.create_task(own.run())
+        await asyncio.gather(*(own.answer(["a film"]) for _ in range(4)))
+        work.cancel()
+        return model.most
+
+    assert asyncio.run(answered()) == 2
 
 
 def test_what_takes_too_long_or_is_too_much_is_refused(changed):

@@ -79,7 +79,7 @@ def write(model: Path, folder: Path) -> None:
     """
     if folder.exists():
         raise UserError(f"{folder}: must be a new folder, found one that is there")
-    command.open_model(model, threads=1)
+    command.open_model(model)
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     try:

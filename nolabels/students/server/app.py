@@ -77,7 +77,7 @@ def make_app(model: Model, limits: argparse.Namespace) -> FastAPI:
         app.state.task = asyncio.create_task(batches.run())
         yield
         app.state.task.cancel()
-        batches.thread.shutdown(wait=False, cancel_futures=True)
+        batches.threads.shutdown(wait=False, cancel_futures=True)
 
     app = FastAPI(title="Text classifier", description=ABOUT, lifespan=running, redoc_url=None)
     app.add_middleware(Watch, figures=batches.figures)

@@ -25,15 +25,14 @@ ever written to a log, nor sent back.
 FILES = ("classes.json", "model.onnx", "predict.py", "tokenizer.json")
 
 
-def open_model(folder: Path, threads: int) -> Model:
-    """The Model of a folder's predict.py, after it has answered one text; exits with one line where it cannot.
+def open_model(folder: Path) -> Model:
+    """The Model of a folder's predict.py, which answers a batch with one thread, after it has answered one text; exits
+    with one line where it cannot.
 
     Parameters
     ----------
     folder : Path
         A folder that `export` wrote, or one like it.
-    threads : int
-        Of the processor; 0 for as many as there are cores.
 
     Returns
     -------
@@ -68,7 +67,7 @@ def open_model(folder: Path, threads: int) -> Model:
         "must be a tokenizer",
         lambda: module.Tokenizer.from_file(f"{folder}/tokenizer.json"),
     )
-    model = step("model.onnx", "must be a model that onnxruntime runs", lambda: module.Model(folder, threads))
+    model = step("model.onnx", "must be a model that onnxruntime runs", lambda: module.Model(folder, 1))
     shares = step("model.onnx", "must answer a text", lambda: model.predict_proba(["A text."]))
     if shares.shape != (1, len(model.classes_)) or not np.isfinite(shares).all():
         sys.exit(f"error: {folder / 'model.onnx'}: must give a number for each class of classes.json")
@@ -94,7 +93,7 @@ def parser(about: str) -> argparse.ArgumentParser:
     command.add_argument("--host", default="127.0.0.1", help="address to listen at (127.0.0.1); 0.0.0.0: all")
     for name, kind, least, value, what in (
         ("port", int, 0, 8000, "port to listen at; 0: any that is free"),
-        ("threads", int, 0, 0, "of the processor; 0: as many as cores"),
+        ("threads", int, 0, 0, "batches at a time, each on one core; 0: as many as cores"),
         ("max-texts", int, 1, 256, "texts in a request"),
         ("max-length", int, 1, 20_000, "characters in a text"),
         ("max-bytes", int, 1, 4_000_000, "bytes in a request"),
@@ -109,7 +108,7 @@ def parser(about: str) -> argparse.ArgumentParser:
 
 def serve(args: argparse.Namespace) -> None:
     """Serves until the process is told to end. args: of `parser`."""
-    model = open_model(args.model, args.threads)
+    model = open_model(args.model)
     try:
         family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
         listener = socket.create_server((args.host, args.port), family=family, backlog=2048)
