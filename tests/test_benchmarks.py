@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import measuring, quality, quality_forms, scale, speed, training_forms
+from benchmarks import measuring, precision, quality, quality_forms, scale, speed, training_forms
 from benchmarks import training as trained
 from nolabels.core import params
 from nolabels.setup.merging import merged
@@ -107,6 +107,12 @@ def test_the_page_of_quality_holds_the_rows_of_its_json():
 
 
 # ---------------------------------------------------------------------- scale
+
+
+def test_the_page_of_precision_holds_the_rows_of_its_json():
+    rows = json.loads(precision.JSON.read_text(encoding="utf-8"))
+    assert Path(precision.PAGE).read_text(encoding="utf-8") == precision.page(rows)
+    assert all(row["float32"]["equal"] == 1 for row in rows)
 
 
 def test_the_texts_of_scale_are_as_long_as_they_are_said_to_be(tmp_path):

@@ -133,3 +133,51 @@ def test_long_text_is_cut_or_read_in_parts(tmp_path):
     assert whole.tokens[1, 0] == len(spans) and whole.cut[:, 0].tolist()[1:] == [True, False]
     with pytest.raises(UserError, match="max_tokens: must be less with long_text: chunk, found 95"):
         load(folder, 95, 5).ask([LONG], template, WORDS[:2])
+
+
+@pytest.mark.parametrize("family", tiny.NLI)
+def test_int8_is_near(tmp_path, family, capsys):
+    """As an ONNX graph; one that onnxruntime cannot run is refused in one line."""
+    folder = tiny.nli_model(tmp_path, family)
+    asked = [*TEXTS, LONG] * 4, [hypothesis(template) for template in TEMPLATES], WORDS[:2]
+    if family == "bart":
+        with pytest.raises(
+            UserError, match=r"score.teacher.precision: int8 needs a model that onnxruntime can"
+        ):
+            load(folder, precision="int8")
+        return
+    exact, near = (load(folder, precision=precision).ask(*asked) for precision in ("float32", "int8"))
+    assert np.abs(near.scores - exact.scores).max() > 0
+    assert np.corrcoef(near.scores.ravel(), exact.scores.ravel())[0, 1] > 0.99
+    assert np.corrcoef(near.against.ravel(), exact.against.ravel())[0, 1] > 0.99
+    assert np.array_equal(near.cut, exact.cut)
+    assert "of 32 texts the label of float32" in capsys.readouterr().out
+
+
+def test_int8_reads_which_text_a_token_belongs_to(tmp_path):
+    folder = tiny.nli_model(tmp_path, "deberta")
+    asked = TEXTS, [hypothesis(TEMPLATES[0])], WORDS
+    exact, near = (load(folder, precision=precision) for precision in ("float32", "int8"))
+    wanted = exact.ask(*asked).scores
+    assert np.corrcoef(near.ask(*asked).scores.ravel(), wanted.ravel())[0, 1] > 0.99
+    exact.frame.types = [0] * 5
+    assert np.corrcoef(exact.ask(*asked).scores.ravel(), wanted.ravel())[0, 1] < 0.99
+
+
+def test_int8_that_changes_the_labels_is_refused(tmp_path, monkeypatch):
+    teacher = load(tiny.nli_model(tmp_path, "roberta"), precision="int8")
+    plain = teacher._int8_logits
+    monkeypatch.setattr(teacher, "_int8_logits", lambda batches: (-logits for logits in plain(batches)))
+    with pytest.raises(UserError, match=r"int8 must give 80% of texts the label of float32, found \d+ of 32"):
+        teacher.ask(TEXTS * 4, [hypothesis(TEMPLATES[0])], WORDS)
+
+
+def test_int8_is_for_processors(tmp_path):
+    with pytest.raises(UserError, match="precision: int8 is for processors, found device meta; use auto"):
+        Entailment(
+            tiny.nli_model(tmp_path, "roberta"),
+            name="teacher",
+            device="meta",
+            precision="int8",
+            reading=Reading(20, None),
+        )

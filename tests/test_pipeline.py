@@ -108,7 +108,7 @@ BELOW = {
     "data": {"core"},
     "setup": {"core", "data"},
     "onnx": set(),
-    "teachers": {"core", "data"},
+    "teachers": {"core", "data", "onnx"},
     "labeling": {"core", "data", "onnx", "teachers"},
     "students": {"core", "data", "onnx", "teachers", "labeling"},
     "reporting": {"core", "data", "onnx", "teachers", "labeling", "students"},

@@ -51,6 +51,7 @@ def load(values):
         ({"kind": "sentiment"}, "score.teacher.kind: must be 'likelihood', 'entailment', 'similarity' or 'endpoint', found 'sentiment'"),
         ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}]}, "score.teacher.kind: must be endpoint where fetch.models.teacher is an endpoint, and there alone, found endpoint"),
         ({"kind": "endpoint", "templates": [{"plain": "{text} {class}"}], "precision": "float32"}, "precision must be auto for an endpoint"),
+        ({"precision": "int8"}, "precision int8 is for kind entailment, found likelihood"),
         ({"long_text": "chunk"}, "stride must be a number with long_text: chunk"),
         ({"stride": 4}, "and null with long_text: truncate, found 4 with truncate"),
         ({"long_text": "chunk", "stride": 256}, "stride must be less than max_tokens 256, found 256"),

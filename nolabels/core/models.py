@@ -84,15 +84,15 @@ def pick_precision(wanted: str, device: str) -> str:
     Parameters
     ----------
     wanted : str
-        float32, bfloat16 or auto: bfloat16 where the device multiplies it natively, else float32. A CPU does with
-        AVX-512 BF16, AMX or Arm BF16; elsewhere bfloat16 is emulated, and slower than float32.
+        What is not auto is given back. auto: bfloat16 where the device multiplies it natively, else float32. A CPU does
+        with AVX-512 BF16, AMX or Arm BF16; elsewhere bfloat16 is emulated, and slower than float32.
     device : str
         A torch device name.
 
     Returns
     -------
     str
-        float32 or bfloat16.
+        float32, bfloat16 or what was wanted.
     """
     import torch
 

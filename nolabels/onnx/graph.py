@@ -51,7 +51,7 @@ class AnyClassifier(nn.Module):
         return self.model(**dict(zip(INPUTS, inputs, strict=False))).logits
 
 
-def _prepare(model: PreTrainedModel, around: list[int], precision: str) -> nn.Module:
+def _prepare(model: PreTrainedModel, around: list[int], precision: str, every_layer: bool) -> nn.Module:
     """What is traced for a model: a copy, so that the model itself stays as it is. See write_graph."""
     model = copy.deepcopy(model).eval()
     like_bert = model.config.model_type in NAMES and not getattr(model.config, "is_decoder", False)
@@ -60,12 +60,18 @@ def _prepare(model: PreTrainedModel, around: list[int], precision: str) -> nn.Mo
         layers = layers_used_once(model, calibration_ids(model, around))
         if like_bert:
             spread = smooth(model, around)
-        to_int8(model, layers)
+        to_int8(model, layers, every_layer)
     return Encoder(model, spread) if like_bert else AnyClassifier(model)
 
 
 def write_graph(
-    model: PreTrainedModel, out: Path | BytesIO, around: list[int], precision: str, token_types: bool = False
+    model: PreTrainedModel,
+    out: Path | BytesIO,
+    around: list[int],
+    precision: str,
+    *,
+    token_types: bool = False,
+    every_layer: bool = False,
 ) -> None:
     """Writes a model as an ONNX graph.
 
@@ -81,6 +87,9 @@ def write_graph(
         Of weights and products.
     token_types : bool
         Whether the graph is told which of two texts a token belongs to. Without it all belong to the first.
+    every_layer : bool
+        Whether in int8 every layer gives tokens scales of their own. A zero-shot teacher needs it, whose classes are
+        often nearly equal: without it more labels differ from those of float32.
     """
     ids = calibration_ids(model, around)[:2]
     mask = torch.ones_like(ids)
@@ -89,7 +98,7 @@ def write_graph(
     batch = {0: "batch", 1: "tokens"}
     with _silent(), _any_length(model), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
-            _prepare(model, around, precision),
+            _prepare(model, around, precision, every_layer),
             (ids, mask, *([torch.zeros_like(ids)] if token_types else [])),
             cast(Any, out),  # torch names paths alone and takes both
             input_names=list(names),

@@ -31,21 +31,23 @@ class Int8Linear(nn.Module):
     scale_tokens : bool
         Activations share one scale for a batch. This gives each token one of its own besides: behind an activation
         function a few tokens are ten times as large as the rest, which would be rounded away.
+    signed : bool
+        Whether a token's large numbers may be negative ones, which is not so behind an activation function.
     """
 
-    def __init__(self, linear: nn.Linear, scale_tokens: bool):
+    def __init__(self, linear: nn.Linear, scale_tokens: bool, signed: bool):
         super().__init__()
         weight, scale = _quantize(linear.weight.data.t().contiguous(), 0)
         self.register_buffer("weight", weight)
         self.register_buffer("scale", scale[0].clone())
         self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
-        self.scale_tokens = scale_tokens
+        self.scale_tokens, self.signed = scale_tokens, signed
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """... x inputs -> ... x outputs."""
         if not self.scale_tokens:
             return Int8Product.apply(x, self.weight, self.scale, self.bias)
-        largest = x.amax(-1, keepdim=True).clamp(min=TINY)
+        largest = (x.abs() if self.signed else x).amax(-1, keepdim=True).clamp(min=TINY)
         product = Int8Product.apply(x / largest, self.weight, self.scale, None) * largest
         return product if self.bias is None else product + self.bias
 
@@ -70,7 +72,7 @@ class Int8Embedding(nn.Module):
         return (self.weight[ids].float() * self.scale[ids]).flatten(-2)
 
 
-def to_int8(model: PreTrainedModel, layers: set[nn.Linear]) -> None:
+def to_int8(model: PreTrainedModel, layers: set[nn.Linear], every_layer: bool) -> None:
     """Replaces some linear layers and the table of words, in place.
 
     Other tables stay: they are small, and some are no table, as DeBERTa's of relative positions.
@@ -81,12 +83,15 @@ def to_int8(model: PreTrainedModel, layers: set[nn.Linear]) -> None:
         A sequence classifier.
     layers : set of torch.nn.Linear
         Its layers that are to be replaced.
+    every_layer : bool
+        Whether each gives tokens scales of their own, and not those alone that stand behind an activation function.
     """
     model.set_input_embeddings(Int8Embedding(cast(nn.Embedding, model.get_input_embeddings())))
     for parent in list(model.modules()):
         for name, child in parent.named_children():
             if child in layers:
-                setattr(parent, name, Int8Linear(child, scale_tokens=child.in_features > child.out_features))
+                scaled = every_layer or child.in_features > child.out_features
+                setattr(parent, name, Int8Linear(child, scaled, signed=every_layer))
 
 
 def layers_used_once(model: PreTrainedModel, ids: torch.Tensor) -> set[nn.Linear]:

@@ -5,21 +5,35 @@ is the logit of entailment (Yin, Hay and Roth 2019, "Benchmarking Zero-shot Text
 Scores are those of transformers.pipeline("zero-shot-classification"): softmax over the classes of
 `score` is its answer for one label, softmax over `score` and `against` of each class its answer for
 several (multi_label=True).
+
+In int8 the model is read as the ONNX graph that `export` makes of a student, and its labels of the first COMPARED
+texts are compared with those of float32.
 """
 
-import itertools
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
-from transformers import PreTrainedTokenizerBase
+from transformers import BatchEncoding
 
 from nolabels.core import models
 from nolabels.core.params import Template
 from nolabels.core.stage import say
 from nolabels.teachers.batches import token_batches
 from nolabels.teachers.local_teacher import LocalTeacher
+from nolabels.teachers.pairs import Pair, PairFrame
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+COMPARED = 32  # texts that int8 is compared with float32 on
+LEAST_EQUAL = 0.8  # share of them that must have the same label
+INT8_TOKENS = 512  # in a batch of int8, which one core reads: as in predict.py
+# what torch's exporter raises, or a model that does not take any tokens (BART counts the ends of sentences)
+CANNOT_EXPORT = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
 
 class Entailment(LocalTeacher):
@@ -33,23 +47,34 @@ class Entailment(LocalTeacher):
 
     A text that is longer than the model and its hypothesis leave room for is cut, as the pipeline does, and the
     hypothesis never.
+
+    Raises
+    ------
+    UserError
+        Where int8 is asked for on another device than the processor, where onnxruntime does not run the model,
+        and, when the first texts are asked, where its labels are too often not those of float32.
     """
 
     kind = "entailment"
+    session: "onnxruntime.InferenceSession | None" = None  # of int8
+    compared = False  # whether its labels were
 
     def _load(self, folder: Path, precision: str) -> None:
         classes = models.architectures(folder)
         if not any(one.endswith("ForSequenceClassification") for one in classes):
             raise self.wrong_kind("a sequence classifier trained on NLI", classes, folder)
         self.model, self.tokenizer = models.load_model(
-            folder, "SequenceClassification", device=self.device, precision=precision
+            folder,
+            "SequenceClassification",
+            device=self.device,
+            precision="float32" if precision == "int8" else precision,
         )
         # each number once; in the configuration the types are those of files, where keys may be text
         labels = cast(dict[str, int], self.model.config.label2id)
         entailing = [number for label, number in labels.items() if label.lower().startswith("entail")]
         if not entailing:
             raise self.wrong_kind("a model with an entailment label", [", ".join(labels)], folder)
-        self.entailment = entailing[0]
+        self.entailment, self.outputs = entailing[0], len(labels)
         self.against = -1 if self.entailment == 0 else 0
         rival = cast(dict[int, str], self.model.config.id2label)[range(len(labels))[self.against]]
         if len(labels) > 1 and rival.lower().startswith("neutral"):
@@ -68,33 +93,76 @@ class Entailment(LocalTeacher):
             raise self.error("kind", f"{self.kind} {rule}")
         self.frame = frame
         self.size = models.max_input_tokens(self.model, self.tokenizer)
+        if precision == "int8":
+            self.session = self._open_int8()
+            self.batch_tokens = INT8_TOKENS
 
-    @torch.inference_mode()
+    def _open_int8(self) -> "onnxruntime.InferenceSession":
+        """The model in onnxruntime. Raises UserError where that cannot be."""
+        if self.device != "cpu":
+            raise self.error("precision", f"int8 is for processors, found device {self.device}; use auto")
+        from nolabels.onnx.session import int8_session
+
+        given = "token_type_ids" in self.tokenizer.model_input_names
+        types = given and getattr(self.model.config, "type_vocab_size", 0) > 1
+        try:
+            return int8_session(self.model, self.tokenizer("")["input_ids"], types)
+        except CANNOT_EXPORT as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise self.error(
+                "precision", f"int8 needs a model that onnxruntime can run, found {reason}; use auto"
+            ) from error
+
     def score(self, texts: list[str], templates: list[Template], words: list[str]) -> tuple:
         """See Teacher.score. A pair is cut by itself, so a class's score does not hang on the others."""
         premises = self._token_ids(texts)
         hypotheses = self._token_ids(
             [_hypothesis(template, word) for template in templates for word in words]
         )
-        classes, count = len(words), len(hypotheses)
         room = self._room(hypotheses)
         lengths = np.array([len(ids) for ids in premises])[:, None]
         kept = np.minimum(lengths, room).astype(int)  # room is infinite where the model has no limit
-        totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
-        pair_logits = np.zeros((len(texts) * count, cast(int, self.model.config.num_labels)), np.float32)
-        for batch in token_batches(totals, self.batch_tokens):
-            pairs = [divmod(index, count) for index in batch]
-            pair_logits[batch] = self._logits(
-                [
-                    self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
-                    for text, asked in pairs
-                ]
-            ).cpu()
-        logits = pair_logits.reshape(len(texts), len(templates), classes, -1)
+        if self.session and not self.compared and len(texts) >= COMPARED:  # not a probe of the rate
+            self._compare(premises[:COMPARED], hypotheses[: len(words)], kept[:COMPARED, : len(words)])
+        logits = self._read(premises, hypotheses, kept, self._int8_logits if self.session else self._logits)
+        logits = logits.reshape(len(texts), len(templates), len(words), -1)
         alone = logits.shape[-1] == 1
         against = np.full(logits.shape[:-1], np.nan, np.float32) if alone else logits[..., self.against]
-        cut = (kept < lengths).reshape(len(texts), len(templates), classes).any(2)
+        cut = (kept < lengths).reshape(len(texts), len(templates), len(words)).any(2)
         return logits[..., self.entailment], against, cut
+
+    def _compare(self, premises: list[list[int]], hypotheses: list[list[int]], kept: np.ndarray) -> None:
+        """Says for how many texts int8 has the label of float32, one template asked. Raises UserError where too few."""
+        exact, near = (
+            self._read(premises, hypotheses, kept, read)[..., self.entailment].argmax(1)
+            for read in (self._logits, self._int8_logits)
+        )
+        equal, count = int((exact == near).sum()), len(premises)
+        if equal < LEAST_EQUAL * count:
+            rule = f"int8 must give {LEAST_EQUAL:.0%} of texts the label of float32, found {equal} of {count}"
+            raise self.error("precision", f"{rule}; use auto")
+        say(f"score: {self.name}: int8 gives {equal} of {count} texts the label of float32")
+        self.compared = True
+        del self.model  # it is not asked again
+
+    def _read(
+        self, premises: list[list[int]], hypotheses: list[list[int]], kept: np.ndarray, read: Callable
+    ) -> np.ndarray:
+        """N x hypotheses x labels logits. kept: tokens of each premise that are read beside each hypothesis."""
+        count = len(hypotheses)
+        totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
+        batches = token_batches(totals, self.batch_tokens)
+        pairs = (
+            [
+                self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
+                for text, asked in (divmod(index, count) for index in batch)
+            ]
+            for batch in batches
+        )
+        logits = np.zeros((len(totals), self.outputs), np.float32)
+        for batch, answers in zip(batches, read(pairs), strict=True):
+            logits[batch] = answers
+        return logits.reshape(len(premises), count, -1)
 
     def _room(self, hypotheses: list[list[int]]) -> list[float]:
         """Tokens of a premise for which each hypothesis leaves room; infinite where the model has no limit."""
@@ -103,65 +171,33 @@ class Entailment(LocalTeacher):
     def _token_ids(self, strings: list[str]) -> list[list[int]]:
         return self.tokenizer(strings, add_special_tokens=False, verbose=False)["input_ids"]
 
-    def _logits(self, pairs: list[tuple[list[int], list[int]]]) -> torch.Tensor:
-        """B pairs (token ids, token types) -> B x labels logits, float32."""
-        names = self.tokenizer.model_input_names
+    def _padded(self, pairs: list[Pair]) -> BatchEncoding:
+        """B pairs as the inputs of the model, B x tokens each."""
         batch = {"input_ids": [ids for ids, _ in pairs]}
-        if "token_type_ids" in names:
+        if "token_type_ids" in self.tokenizer.model_input_names:
             batch["token_type_ids"] = [types for _, types in pairs]
-        inputs = self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
-        given = {name: inputs[name].to(self.device) for name in names if name in inputs}
-        return self.model(**given).logits.float()
+        return self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
 
+    @torch.inference_mode()
+    def _logits(self, batches: Iterable[list[Pair]]) -> Iterator[np.ndarray]:
+        """Batches of B pairs -> B x labels logits of each, float32."""
+        for pairs in batches:
+            inputs = self._padded(pairs)
+            names = [name for name in self.tokenizer.model_input_names if name in inputs]
+            given = {name: inputs[name].to(self.device) for name in names}
+            yield self.model(**given).logits.float().cpu().numpy()
 
-class PairFrame:
-    """How a tokenizer joins two texts: their ids with special tokens before, between and behind.
+    def _int8_logits(self, batches: Iterable[list[Pair]]) -> Iterator[np.ndarray]:
+        """The same in int8: each core reads a batch of its own, which is faster than all of them reading one."""
+        session = cast("onnxruntime.InferenceSession", self.session)
+        names = [one.name for one in session.get_inputs()]
 
-    Learned from the tokenizer's own pairs, so that a text is encoded once for all its hypotheses.
+        def read(pairs: list[Pair]) -> np.ndarray:
+            inputs = self._padded(pairs)
+            return session.run(["logits"], {name: inputs[name].numpy() for name in names})[0]
 
-    Parameters
-    ----------
-    before, between, behind : list of int
-        Ids of the special tokens.
-    types : list of int
-        Token types of: before, premise, between, hypothesis, behind.
-    """
-
-    def __init__(self, before: list[int], between: list[int], behind: list[int], types: list[int]):
-        self.before, self.between, self.behind, self.types = before, between, behind, types
-        self.special = len(before) + len(between) + len(behind)
-
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase) -> "PairFrame | None":
-        """The frame of a tokenizer; None where its pairs are not two texts in a frame of special tokens."""
-        probes = ("One town.", "Two long old rivers"), ("Is it? Yes", "A!")
-        frame, types_of_frame = None, []
-        for left, right in probes:
-            pair = tokenizer(left, right, return_token_type_ids=True, verbose=False)
-            ids, types = pair["input_ids"], pair["token_type_ids"]
-            first, second = (
-                tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-                for text in (left, right)
-            )
-            frames = [
-                (ids[:start], ids[start + len(first) : middle], ids[middle + len(second) :])
-                for start in range(len(ids) - len(first) + 1)
-                for middle in range(start + len(first), len(ids) - len(second) + 1)
-                if ids[start : start + len(first)] == first and ids[middle : middle + len(second)] == second
-            ]
-            if not frames or (frame and frames[0] != frame):
-                return None
-            before, between, behind = frame = frames[0]
-            edges = np.cumsum([0, len(before), len(first), len(between), len(second), len(behind)])
-            types_of_frame = [types[start] if start < end else 0 for start, end in itertools.pairwise(edges)]
-        return cls(before, between, behind, types_of_frame)
-
-    def pair(self, premise: list[int], hypothesis: list[int]) -> tuple[list[int], list[int]]:
-        """Token ids and token types of a premise and a hypothesis (token ids)."""
-        parts = self.before, premise, self.between, hypothesis, self.behind
-        ids = [token for part in parts for token in part]
-        types = [kind for part, kind in zip(parts, self.types, strict=True) for _ in part]
-        return ids, types
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            yield from pool.map(read, batches)
 
 
 def _hypothesis(template: Template, words: str) -> str:

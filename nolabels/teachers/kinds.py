@@ -38,7 +38,7 @@ def load_teacher(
     name : str
         Its key under `score`, for messages.
     device, precision : str
-        A torch device name, and float32 or bfloat16. An endpoint looks at neither.
+        A torch device name, and float32, bfloat16 or (kind entailment) int8. An endpoint looks at neither.
     served : Served or None
         `runtime.endpoint`: how a served teacher is asked.
     descriptions : dict of str to str

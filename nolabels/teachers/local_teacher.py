@@ -43,7 +43,8 @@ class LocalTeacher(Teacher):
         self.batch_tokens = batch_tokens or pass_tokens(device)
         self._load(Path(folder), precision)
         self.parameters = self.model.num_parameters()
-        packing.pack(self.model, device, precision, reading.max_tokens)
+        if precision != "int8":  # that is read by onnxruntime
+            packing.pack(self.model, device, precision, reading.max_tokens)
 
     def _load(self, folder: Path, precision: str) -> None:
         """Sets `model`, `tokenizer` and what the kind reads from them. Raises UserError for a model of another kind."""

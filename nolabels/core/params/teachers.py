@@ -61,7 +61,7 @@ class Score(Section):
     max_tokens: Annotated[int, Field(ge=8)]
     long_text: Literal["truncate", "chunk"]
     stride: Annotated[int, Field(ge=0)] | None
-    precision: Precision
+    precision: Precision | Literal["int8"]
 
     @model_validator(mode="after")
     def _distinct_templates(self) -> Self:
@@ -99,9 +99,11 @@ class Score(Section):
         return self
 
     @model_validator(mode="after")
-    def _precision_of_endpoint(self) -> Self:
+    def _precision_of_the_kind(self) -> Self:
         if self.kind == "endpoint" and self.precision != "auto":
             raise ValueError(
                 f"precision must be auto for an endpoint, whose server chooses, found {self.precision}"
             )
+        if self.kind != "entailment" and self.precision == "int8":
+            raise ValueError(f"precision int8 is for kind entailment, found {self.kind}")
         return self
