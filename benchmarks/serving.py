@@ -99,7 +99,8 @@ def soak(port, texts, minutes):
 
 def measure(model, texts, args):
     """The rows of one model."""
-    name = f"{(model / 'model.onnx').stat().st_size / 1e6:.0f} MB"
+    cores = f"{args.cores} core{'s' if args.cores > 1 else ''}"
+    name = f"{(model / 'model.onnx').stat().st_size / 1e6:.0f} MB on {cores}"
     with served(model, args.cores) as port:
         if args.repeats:
             yield from times(name, port, model, texts, args)
@@ -130,7 +131,7 @@ def times(name, port, model, texts, args):
 
 
 def model_of(one):
-    """Of a row: the model's MB."""
+    """Of a row: the model's MB, and the cores."""
     return one["name"].partition(":")[0]
 
 
@@ -139,7 +140,7 @@ def what_of(one):
     return model_of(one), " memory over " in one["name"]
 
 
-def page(rows, cores):
+def page(rows):
     """What benchmarks/serving.md holds; rows: those of an earlier run name another processor."""
     earlier = dict.fromkeys(
         f"{model_of(one)}: measured on {one['on']}." for one in rows if one["on"] != processor()
@@ -147,11 +148,11 @@ def page(rows, cores):
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
     load = max((one["load"] for one in rows if not what_of(one)[1]), default=0)
     return (
-        f"# Serving\n\n`python -m benchmarks.serving`: the server on {cores} core{'s' if cores > 1 else ''} of "
-        f"{processor()}; {versions}. Peer is predict.py on the same texts and cores, without a server; for memory, that "
-        f"after a tenth of the time. The MB are those of the model. The machine's load was up to {load:.1f} in the five "
-        f"minutes before a row of time, on {os.cpu_count()} processors: above one for each, other programs had a part in "
-        f"these times.\n\n{table(rows)}\n" + "".join(f"\n{line}\n" for line in earlier)
+        f"# Serving\n\n`python -m benchmarks.serving`: the server on {processor()}; {versions}. Peer is predict.py on the same "
+        f"texts and cores, without a server; for memory, that after a tenth of the time. The MB are those of the model. "
+        f"The clients run on the same machine, of {os.cpu_count()} processors. Its load was up to {load:.1f} in the five "
+        f"minutes before a row of time: above one for each processor, other programs had a part in these times.\n\n"
+        f"{table(rows)}\n" + "".join(f"\n{line}\n" for line in earlier)
     )
 
 
@@ -180,9 +181,9 @@ def main(argv=None):
     measured = set(map(what_of, rows))
     known = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     rows += [one for one in known if what_of(one) not in measured]
-    rows.sort(key=lambda one: (float(model_of(one).split()[0]), what_of(one)[1]))
+    rows.sort(key=lambda one: (float(model_of(one).split()[0]), *what_of(one)))
     write_json(JSON, rows)
-    PAGE.write_text(page(rows, args.cores), encoding="utf-8")
+    PAGE.write_text(page(rows), encoding="utf-8")
 
 
 if __name__ == "__main__":
