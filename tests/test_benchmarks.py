@@ -106,13 +106,16 @@ def test_the_page_of_quality_holds_the_rows_of_its_json():
         assert quality.table([row for row in rows if row["task"] == task]) in text
 
 
-# ---------------------------------------------------------------------- scale
+# ---------------------------------------------------------------------- precision
 
 
 def test_the_page_of_precision_holds_the_rows_of_its_json():
     rows = json.loads(precision.JSON.read_text(encoding="utf-8"))
     assert Path(precision.PAGE).read_text(encoding="utf-8") == precision.page(rows)
     assert all(row["float32"]["equal"] == 1 for row in rows)
+
+
+# ---------------------------------------------------------------------- scale
 
 
 def test_the_texts_of_scale_are_as_long_as_they_are_said_to_be(tmp_path):

@@ -173,7 +173,7 @@ def test_int8_that_changes_the_labels_is_refused(tmp_path, monkeypatch):
 
 
 def test_int8_is_for_processors(tmp_path):
-    with pytest.raises(UserError, match="precision: int8 is for processors, found device meta; use auto"):
+    with pytest.raises(UserError, match="precision: int8 needs the device cpu, found meta; use auto"):
         Entailment(
             tiny.nli_model(tmp_path, "roberta"),
             name="teacher",

@@ -2,8 +2,7 @@
 
 Imports no other package of the project.
 
-    graph           from a model of transformers to a graph
-    session         the graph of a teacher, in memory
+    graph           from a model of transformers to a graph: a file, or open in memory
     bert_encoder    the families that are read with fewer operations, and where one is added
     int8            linear layers and embeddings of 8-bit integers
     operators       onnxruntime's own operations

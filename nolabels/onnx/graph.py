@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -34,6 +34,9 @@ from transformers import PreTrainedModel
 from nolabels.onnx.bert_encoder import NAMES, Encoder
 from nolabels.onnx.int8 import calibration_ids, layers_used_once, smooth, to_int8
 from nolabels.onnx.operators import MICROSOFT
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 OPSET = 17
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -109,6 +112,32 @@ def write_graph(
             # the exporter that traces: the newer one needs onnxscript and 12 s instead of 2
             dynamo=False,
         )
+
+
+def open_int8(model: PreTrainedModel, around: list[int], token_types: bool) -> "onnxruntime.InferenceSession":
+    """The graph of a teacher in int8, held in memory; a batch is answered by one thread.
+
+    Parameters
+    ----------
+    model, around, token_types
+        See write_graph.
+
+    Returns
+    -------
+    onnxruntime.InferenceSession
+        For the inputs and the output that are named above.
+    """
+    import onnxruntime
+
+    graph = BytesIO()
+    write_graph(model, graph, around, "int8", token_types=token_types, every_layer=True)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    able = torch.cpu.get_capabilities()
+    if able.get("avx2") and not (able.get("avx512_vnni") or able.get("avx_vnni")):
+        # 8-bit products would overflow there, as predict.py says
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(graph.getvalue(), options)
 
 
 @contextlib.contextmanager

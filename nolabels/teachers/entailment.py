@@ -51,13 +51,13 @@ class Entailment(LocalTeacher):
     Raises
     ------
     UserError
-        Where int8 is asked for on another device than the processor, where onnxruntime does not run the model,
+        Where int8 is asked for on another device than the CPU, where onnxruntime does not run the model,
         and, when the first texts are asked, where its labels are too often not those of float32.
     """
 
     kind = "entailment"
     session: "onnxruntime.InferenceSession | None" = None  # of int8
-    compared = False  # whether its labels were
+    compared = False  # whether int8's labels were compared with float32's
 
     def _load(self, folder: Path, precision: str) -> None:
         classes = models.architectures(folder)
@@ -100,13 +100,13 @@ class Entailment(LocalTeacher):
     def _open_int8(self) -> "onnxruntime.InferenceSession":
         """The model in onnxruntime. Raises UserError where that cannot be."""
         if self.device != "cpu":
-            raise self.error("precision", f"int8 is for processors, found device {self.device}; use auto")
-        from nolabels.onnx.session import int8_session
+            raise self.error("precision", f"int8 needs the device cpu, found {self.device}; use auto")
+        from nolabels.onnx.graph import open_int8
 
         given = "token_type_ids" in self.tokenizer.model_input_names
         types = given and getattr(self.model.config, "type_vocab_size", 0) > 1
         try:
-            return int8_session(self.model, self.tokenizer("")["input_ids"], types)
+            return open_int8(self.model, self.tokenizer("")["input_ids"], types)
         except CANNOT_EXPORT as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise self.error(

@@ -43,7 +43,7 @@ class LocalTeacher(Teacher):
         self.batch_tokens = batch_tokens or pass_tokens(device)
         self._load(Path(folder), precision)
         self.parameters = self.model.num_parameters()
-        if precision != "int8":  # that is read by onnxruntime
+        if precision != "int8":  # onnxruntime reads int8
             packing.pack(self.model, device, precision, reading.max_tokens)
 
     def _load(self, folder: Path, precision: str) -> None:

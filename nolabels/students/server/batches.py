@@ -1,7 +1,7 @@
 """Texts of several requests in one batch; and the figures of it, for Prometheus.
 
-Each core answers a batch of its own. All of them on one batch would answer a lone text sooner, but a core reads the
-whole model for each batch: under load the slowest of a hundred texts would wait three times as long.
+Each core answers a batch of its own. All cores on one batch would answer a single text sooner. But the model is read
+from memory for each batch, which more cores do not make faster, so under load texts would wait longer.
 """
 
 import asyncio
