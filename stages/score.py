@@ -39,7 +39,7 @@ def where_it_runs(score, runtime):
     if score.kind == "endpoint":
         return "served", score.precision
     device = models.pick_device(runtime.device)
-    keep_few_kernels()
+    keep_few_kernels(runtime.threads)
     models.use_threads(runtime.threads)
     return device, models.pick_precision(score.precision, device)
 

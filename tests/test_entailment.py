@@ -167,7 +167,7 @@ def test_int8_reads_which_text_a_token_belongs_to(tmp_path):
 def test_int8_that_changes_the_labels_is_refused(tmp_path, monkeypatch):
     teacher = load(tiny.nli_model(tmp_path, "roberta"), precision="int8")
     plain = teacher._int8_logits
-    monkeypatch.setattr(teacher, "_int8_logits", lambda batches: (-logits for logits in plain(batches)))
+    monkeypatch.setattr(teacher, "_int8_logits", lambda inputs: -plain(inputs))
     with pytest.raises(UserError, match=r"int8 must give 80% of texts the label of float32, found \d+ of 32"):
         teacher.ask(TEXTS * 4, [hypothesis(TEMPLATES[0])], WORDS)
 

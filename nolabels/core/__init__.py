@@ -8,6 +8,7 @@ Small and stable. Imports no other package of the project.
     labels, spelling       from probabilities to labels; class names in one value
     models                 model folders: fingerprint, size, device, loading
     speed                  metrics/speed.json
+    batches                which texts a model reads together, and on which core
     memory                 what a process keeps for its next tensor
     git                    Git commands
 """

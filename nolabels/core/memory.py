@@ -5,7 +5,7 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
-KERNELS = 24  # a few times as many as one pass through the layers needs
+KERNELS = 24  # for each core: a few times as many as one pass through the layers needs
 
 
 def keep_freed_memory() -> None:
@@ -22,15 +22,17 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def keep_few_kernels() -> None:
-    """Has oneDNN, and torch's layer above it, keep at most KERNELS compiled kernels; they keep 1,024 by default.
+def keep_few_kernels(threads: int) -> None:
+    """Has oneDNN, and torch's layer above it, keep at most KERNELS compiled kernels for each core; they keep 1,024 by
+    default.
 
     A kernel is compiled for each shape of a batch. Where texts are read from the longest to the
     shortest, a shape does not come back, so the kernels of earlier batches are of no more use. Call it before the first
-    product. A value that the environment sets already stays.
+    product. A value that the environment sets already stays. threads: as of models.use_threads.
     """
+    kernels = KERNELS * (threads or os.cpu_count() or 1)
     for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
-        os.environ.setdefault(name, str(KERNELS))
+        os.environ.setdefault(name, str(kernels))
 
 
 def give_back_tables() -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from nolabels.core.batches import on_each_core, pass_tokens, token_batches
 from nolabels.core.params import Learning, Task
 from nolabels.core.stage import say
 from nolabels.students.dataset import encode
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 
-PREDICT_BATCH = 64
+EVALUATED_TEXTS = 64  # in a batch of the Trainer, where it measures the loss
 PREDICT_BLOCK = 16_384  # texts whose tokens are in memory at a time
 
 
@@ -153,7 +154,7 @@ def _trainer_arguments(
         num_train_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=PREDICT_BATCH,
+        per_device_eval_batch_size=EVALUATED_TEXTS,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
         eval_strategy="epoch" if validates else "no",
@@ -190,16 +191,20 @@ def predict_proba(
     """
     import torch
 
-    probabilities = np.zeros((len(texts), cast(int, model.config.num_labels)), np.float32)
     model.eval()
-    with torch.inference_mode():
-        for first in range(0, len(texts), PREDICT_BLOCK):
-            ids = encode(tokenizer, texts[first : first + PREDICT_BLOCK], settings.max_tokens)
-            order = np.argsort([len(row) for row in ids], kind="stable")
-            for start in range(0, len(order), PREDICT_BATCH):
-                rows = order[start : start + PREDICT_BATCH]
-                batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
-                logits = model(**batch.to(model.device)).logits.float()
-                shares = logits.sigmoid() if _is_multi_label(model) else logits.softmax(-1)
-                probabilities[first + rows] = shares.cpu().numpy()
+
+    @torch.inference_mode()
+    def shares_of(rows: list[int]) -> np.ndarray:
+        batch = tokenizer.pad({"input_ids": [ids[row] for row in rows]}, return_tensors="pt")
+        logits = model(**batch.to(model.device)).logits.float()
+        shares = logits.sigmoid() if _is_multi_label(model) else logits.softmax(-1)
+        return shares.cpu().numpy()
+
+    device = model.device.type
+    probabilities = np.zeros((len(texts), cast(int, model.config.num_labels)), np.float32)
+    for first in range(0, len(texts), PREDICT_BLOCK):
+        ids = encode(tokenizer, texts[first : first + PREDICT_BLOCK], settings.max_tokens)
+        batches = token_batches([len(row) for row in ids], pass_tokens(device))
+        for rows, shares in zip(batches, on_each_core(shares_of, batches, device), strict=True):
+            probabilities[first + np.array(rows)] = shares
     return probabilities

@@ -1,12 +1,13 @@
 """How a causal language model reads prompts: as trees behind a shared head, or each prompt by itself."""
 
 import inspect
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from nolabels.teachers.batches import token_batches
+from nolabels.core.batches import on_each_core, token_batches
 from nolabels.teachers.prompt_tree import (
     Branch,
     Tree,
@@ -87,22 +88,34 @@ class CausalReader:
         trees = [grow_tree([ids[shared:] for ids in group], words) for group in zip(*prompts, strict=True)]
         states: list[torch.Tensor] = []
         reads = []  # index in states, token, number of the score that it is a part of
-        for batch in token_batches([len(tree.ids) for tree in trees], self.batch_tokens):
-            hidden = self._hidden_states([trees[index] for index in batch], keys, shared)
-            for row, index in enumerate(batch):
-                paths = [(path, word) for classes in trees[index].reads for path, word in classes]
-                positions = sorted({position for path, _ in paths for position in path})
-                at = {position: len(states) + number for number, position in enumerate(positions)}
-                states += hidden[row, positions]
-                reads += [
-                    (at[position], token, index * len(paths) + number)
-                    for number, (path, word) in enumerate(paths)
-                    for position, token in zip(path, word, strict=True)
-                ]
+        for index, hidden in self._read_trees(trees, keys, shared):
+            paths = trees[index].paths
+            at = {position: len(states) + row for row, position in enumerate(trees[index].positions)}
+            states += hidden
+            reads += [
+                (at[position], token, index * len(paths) + number)
+                for number, (path, word) in enumerate(paths)
+                for position, token in zip(path, word, strict=True)
+            ]
         rows, tokens, numbers = np.array(reads).T
         scores = np.zeros(np.prod(shape), np.float32)
         np.add.at(scores, numbers, self._logprobs(torch.stack(states), rows, tokens))
         return scores.reshape(shape)
+
+    def _read_trees(
+        self, trees: list[Tree], keys: list | None, shared: int
+    ) -> Iterator[tuple[int, torch.Tensor]]:
+        """Yields the number of each tree, in any order, and the last hidden states at its positions."""
+        batches = token_batches([len(tree.ids) for tree in trees], self.batch_tokens)
+
+        @torch.inference_mode()
+        def read(batch: list[int]) -> list[torch.Tensor]:
+            some = [trees[index] for index in batch]
+            hidden = self._hidden_states(some, keys, shared)
+            return [hidden[row, tree.positions] for row, tree in enumerate(some)]
+
+        for batch, states in zip(batches, on_each_core(read, batches, self.device), strict=True):
+            yield from zip(batch, states, strict=True)
 
     @torch.inference_mode()
     def _logprobs(self, states: torch.Tensor, rows: np.ndarray, tokens: np.ndarray) -> np.ndarray:
@@ -136,7 +149,6 @@ class CausalReader:
             self.heads[head, special] = ids, keys
         return self.heads[head, special]
 
-    @torch.inference_mode()
     def _hidden_states(self, trees: list[Tree], keys: list | None, shared: int) -> torch.Tensor:
         """The last hidden states of B trees behind `shared` cached head tokens: B x tokens x width."""
         ids, positions, seen = batch_of_trees(trees, shared)
@@ -165,7 +177,6 @@ class CausalReader:
 
     # ------------------------------------------------------------------ each prompt by itself
 
-    @torch.inference_mode()
     def read_plain(
         self, prompts: list[list[list[int]]], words: list[tuple[tuple[int, ...], ...]]
     ) -> np.ndarray:
@@ -186,16 +197,20 @@ class CausalReader:
             for template, (group, classes) in enumerate(zip(prompts, words, strict=True))
             for branch in branches_of(group, classes)
         ]
-        for batch in token_batches([len(branch.ids) for _, branch in asked], self.batch_tokens):
+        batches = token_batches([len(branch.ids) for _, branch in asked], self.batch_tokens)
+
+        def read(batch: list[int]) -> np.ndarray:
+            return self._read_branches([asked[index][1] for index in batch]).cpu().numpy()
+
+        for batch, logprobs in zip(batches, on_each_core(read, batches, self.device), strict=True):
             some = [asked[index] for index in batch]
             cells = [
                 (branch.text, template, number) for template, branch in some for number in branch.classes
             ]
-            scores[tuple(zip(*cells, strict=True))] = (
-                self._read_branches([branch for _, branch in some]).cpu().numpy()
-            )
+            scores[tuple(zip(*cells, strict=True))] = logprobs
         return scores
 
+    @torch.inference_mode()
     def _read_branches(self, branches: list[Branch]) -> torch.Tensor:
         """Log-likelihoods of the class words of some branches, branch by branch: a vector."""
         width = max(len(branch.ids) for branch in branches)

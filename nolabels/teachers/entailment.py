@@ -10,8 +10,7 @@ In int8 the model is read as the ONNX graph that `export` makes of a student, an
 texts are compared with those of float32.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,9 +19,9 @@ import torch
 from transformers import BatchEncoding
 
 from nolabels.core import models
+from nolabels.core.batches import on_each_core, token_batches
 from nolabels.core.params import Template
 from nolabels.core.stage import say
-from nolabels.teachers.batches import token_batches
 from nolabels.teachers.local_teacher import LocalTeacher
 from nolabels.teachers.pairs import Pair, PairFrame
 
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 COMPARED = 32  # texts that int8 is compared with float32 on
 LEAST_EQUAL = 0.8  # share of them that must have the same label
-INT8_TOKENS = 512  # in a batch of int8, which one core reads: as in predict.py
 # what torch's exporter raises, or a model that does not take any tokens (BART counts the ends of sentences)
 CANNOT_EXPORT = (AttributeError, IndexError, NotImplementedError, RuntimeError, TypeError, ValueError)
 
@@ -95,7 +93,6 @@ class Entailment(LocalTeacher):
         self.size = models.max_input_tokens(self.model, self.tokenizer)
         if precision == "int8":
             self.session = self._open_int8()
-            self.batch_tokens = INT8_TOKENS
 
     def _open_int8(self) -> "onnxruntime.InferenceSession":
         """The model in onnxruntime. Raises UserError where that cannot be."""
@@ -152,15 +149,16 @@ class Entailment(LocalTeacher):
         count = len(hypotheses)
         totals = (kept + [len(ids) for ids in hypotheses] + self.frame.special).ravel().tolist()
         batches = token_batches(totals, self.batch_tokens)
-        pairs = (
-            [
+
+        def read_batch(batch: list[int]) -> np.ndarray:
+            pairs = [
                 self.frame.pair(premises[text][: kept[text, asked]], hypotheses[asked])
                 for text, asked in (divmod(index, count) for index in batch)
             ]
-            for batch in batches
-        )
+            return read(self._padded(pairs))
+
         logits = np.zeros((len(totals), self.outputs), np.float32)
-        for batch, answers in zip(batches, read(pairs), strict=True):
+        for batch, answers in zip(batches, on_each_core(read_batch, batches, self.device), strict=True):
             logits[batch] = answers
         return logits.reshape(len(premises), count, -1)
 
@@ -179,25 +177,17 @@ class Entailment(LocalTeacher):
         return self.tokenizer.pad(batch, return_tensors="pt", return_attention_mask=True)
 
     @torch.inference_mode()
-    def _logits(self, batches: Iterable[list[Pair]]) -> Iterator[np.ndarray]:
-        """Batches of B pairs -> B x labels logits of each, float32."""
-        for pairs in batches:
-            inputs = self._padded(pairs)
-            names = [name for name in self.tokenizer.model_input_names if name in inputs]
-            given = {name: inputs[name].to(self.device) for name in names}
-            yield self.model(**given).logits.float().cpu().numpy()
+    def _logits(self, inputs: BatchEncoding) -> np.ndarray:
+        """B padded pairs -> B x labels logits, float32."""
+        names = [name for name in self.tokenizer.model_input_names if name in inputs]
+        given = {name: inputs[name].to(self.device) for name in names}
+        return self.model(**given).logits.float().cpu().numpy()
 
-    def _int8_logits(self, batches: Iterable[list[Pair]]) -> Iterator[np.ndarray]:
-        """The same in int8: each core reads a batch of its own, which is faster than all of them reading one."""
+    def _int8_logits(self, inputs: BatchEncoding) -> np.ndarray:
+        """The same in int8."""
         session = cast("onnxruntime.InferenceSession", self.session)
-        names = [one.name for one in session.get_inputs()]
-
-        def read(pairs: list[Pair]) -> np.ndarray:
-            inputs = self._padded(pairs)
-            return session.run(["logits"], {name: inputs[name].numpy() for name in names})[0]
-
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            yield from pool.map(read, batches)
+        given = {one.name: inputs[one.name].numpy() for one in session.get_inputs()}
+        return session.run(["logits"], given)[0]
 
 
 def _hypothesis(template: Template, words: str) -> str:

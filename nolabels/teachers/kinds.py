@@ -11,7 +11,7 @@ from nolabels.core.params import Score, Served
 from nolabels.teachers.teacher import Reading, Teacher
 
 # raised when a kind's scores change for the same question: its old answers are then not taken for new
-REVISION = {"likelihood": 3, "entailment": 2, "similarity": 3, "endpoint": 1}
+REVISION = {"likelihood": 4, "entailment": 3, "similarity": 4, "endpoint": 1}
 # texts in a part of the answer store: what a killed run loses at most (a served teacher is slow, and
 # its answers may cost money)
 PART_TEXTS = {"likelihood": 128, "entailment": 128, "similarity": 128, "endpoint": 16}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
+from nolabels.core.batches import pass_tokens
 from nolabels.teachers import packing
-from nolabels.teachers.batches import pass_tokens
 from nolabels.teachers.teacher import Reading, Teacher
 
 

@@ -25,6 +25,16 @@ class Tree:
     parents: list[int]
     reads: list[list[tuple[list[int], tuple[int, ...]]]]
 
+    @property
+    def paths(self) -> list[tuple[list[int], tuple[int, ...]]]:
+        """`reads` of all prompts, one after the other."""
+        return [path for classes in self.reads for path in classes]
+
+    @property
+    def positions(self) -> list[int]:
+        """The positions in `reads`, each once, ascending."""
+        return sorted({position for path, _ in self.paths for position in path})
+
 
 @dataclass(frozen=True)
 class Branch:

@@ -15,8 +15,8 @@ import torch
 from transformers import BatchEncoding
 
 from nolabels.core import models
+from nolabels.core.batches import on_each_core, token_batches
 from nolabels.core.params import Template
-from nolabels.teachers.batches import token_batches
 from nolabels.teachers.local_teacher import LocalTeacher
 from nolabels.teachers.pooling import normalize, pool_last, pool_mean, read_steps
 
@@ -95,18 +95,19 @@ class Similarity(LocalTeacher):
                 encoded["input_ids"][row] = [self.tokenizer.eos_token_id or 0]
         lengths = [len(ids) for ids in encoded["input_ids"]]
         cut = np.array([len(ids) for ids in whole["input_ids"]]) > lengths
-        embeddings = np.empty((0, 0), np.float32)  # its width is known with the first batch
-        for batch in token_batches(lengths, self.batch_tokens):
+        batches = token_batches(lengths, self.batch_tokens)
+
+        def embed_batch(batch: list[int]) -> np.ndarray:
             inputs = self.tokenizer.pad(
                 {name: [column[index] or [0] for index in batch] for name, column in encoded.items()},
                 return_tensors="pt",
                 return_attention_mask=True,
             )
-            part = self._embed_batch(inputs.to(self.device))
-            if not len(embeddings):
-                embeddings = np.empty((len(texts), part.shape[1]), np.float32)
-            embeddings[batch] = part
-        return embeddings, cut
+            return self._embed_batch(inputs.to(self.device))
+
+        parts = on_each_core(embed_batch, batches, self.device)
+        embeddings = np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
+        return embeddings[np.argsort([index for batch in batches for index in batch])], cut
 
     @torch.inference_mode()
     def _embed_batch(self, inputs: BatchEncoding) -> np.ndarray:
