@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from nolabels.core import models
@@ -56,8 +57,10 @@ def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
     student = tiny.student(tmp_path / "student", family, labels=("a", "b", "c"))
     expected = answers_of_torch(student, TEXTS)
     export.write_model(student, tmp_path / "float32", "float32")
-    found = predict.Model(tmp_path / "float32", 1).predict_proba(TEXTS)
-    np.testing.assert_allclose(found, expected, atol=1e-4)
+    exact = predict.Model(tmp_path / "float32", 1)
+    np.testing.assert_allclose(exact.predict_proba(TEXTS), expected, atol=1e-4)
+    alone = np.concatenate([exact.predict_proba([text]) for text in TEXTS])  # where nothing is padded
+    np.testing.assert_allclose(alone, expected, atol=1e-4)
     export.write_model(student, tmp_path / "int8", "int8")
     found = predict.Model(tmp_path / "int8", 1).predict_proba(TEXTS)
     assert np.abs(found - expected).mean() < 0.03
@@ -67,6 +70,27 @@ def test_the_graph_answers_as_torch_does(tmp_path, family, monkeypatch):
     np.testing.assert_allclose(converted, found, atol=0.02)
     sizes = [(tmp_path / name / "model.onnx").stat().st_size for name in ("float32", "int8")]
     assert sizes[1] < 0.8 * sizes[0]
+
+
+def test_attention_reads_the_mask_where_a_text_is_padded(tmp_path):
+    student = tiny.student(tmp_path / "student", "mpnet")
+    export.write_model(student, tmp_path / "onnx", "float32")
+    model = predict.Model(tmp_path / "onnx", 1)
+    ids = np.array([[5, 6, 7, 8], [9, 10, 11, 12]], np.int64)
+
+    def answers(mask):
+        given = {"input_ids": ids, "attention_mask": np.array(mask, np.int64)}
+        return model.session.run(["logits"], given)[0]
+
+    whole, padded = answers([[1] * 4, [1] * 4]), answers([[1] * 4, [1, 1, 1, 0]])
+    np.testing.assert_allclose(padded[0], whole[0], atol=1e-5)
+    assert np.abs(padded[1] - whole[1]).max() > 1e-5
+    nodes = onnx.load(tmp_path / "onnx" / "model.onnx").graph.node
+    found = {one.name: one.g.node for node in nodes if node.op_type == "If" for one in node.attribute}
+    assert {name: bool(some[0].input[4]) for name, some in found.items()} == {
+        "then_branch": False,
+        "else_branch": True,
+    }
 
 
 def test_deberta_reads_texts_longer_than_the_one_it_is_exported_with(tmp_path):
@@ -143,9 +167,8 @@ def test_the_order_and_the_company_of_texts_do_not_matter(shipped):
     [
         pytest.param(16, 30, 31, True, id="tokens"),
         pytest.param(16, 30, 30, False, id="room"),
-        pytest.param(5, 30, 40, True, id="padding"),
-        pytest.param(5, 30, 33, False, id="little padding"),
-        pytest.param(3, 30, 40, False, id="few tokens"),
+        pytest.param(9, 30, 31, True, id="padding"),
+        pytest.param(8, 30, 31, False, id="few tokens"),
     ],
 )
 def test_a_batch_ends_where_it_is_large_or_would_be_padding(size, shortest, longest, full):

@@ -6,4 +6,5 @@ Imports no other package of the project.
     bert_encoder    the families that are read with fewer operations, and where one is added
     int8            linear layers and embeddings of 8-bit integers
     operators       onnxruntime's own operations
+    padding         attention without a mask where nothing is padded
 """

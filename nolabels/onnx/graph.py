@@ -27,6 +27,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import onnx
 import torch
 from torch import nn
 from transformers import PreTrainedModel
@@ -34,6 +35,7 @@ from transformers import PreTrainedModel
 from nolabels.onnx.bert_encoder import NAMES, Encoder
 from nolabels.onnx.int8 import calibration_ids, layers_used_once, smooth, to_int8
 from nolabels.onnx.operators import MICROSOFT
+from nolabels.onnx.padding import attend_unmasked
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -99,11 +101,12 @@ def write_graph(
     mask[1, -3:] = 0
     names = INPUTS if token_types else INPUTS[:2]
     batch = {0: "batch", 1: "tokens"}
+    traced = BytesIO()
     with _silent(), _any_length(model), warnings.catch_warnings(action="ignore"):
         torch.onnx.export(
             _prepare(model, around, precision, every_layer),
             (ids, mask, *([torch.zeros_like(ids)] if token_types else [])),
-            cast(Any, out),  # torch names paths alone and takes both
+            cast(Any, traced),  # torch names paths alone and takes both
             input_names=list(names),
             output_names=["logits"],
             dynamic_axes=dict.fromkeys(names, batch) | {"logits": {0: "batch"}},
@@ -112,6 +115,9 @@ def write_graph(
             # the exporter that traces: the newer one needs onnxscript and 12 s instead of 2
             dynamo=False,
         )
+    graph = onnx.load_from_string(traced.getvalue())
+    attend_unmasked(graph)
+    onnx.save(graph, out)
 
 
 def open_int8(model: PreTrainedModel, around: list[int], token_types: bool) -> "onnxruntime.InferenceSession":
