@@ -1,9 +1,11 @@
 """What is said of model folders and of the environment that made them."""
 
+from pathlib import Path
+
 import gguf
 import pytest
 
-from nolabels.core import models
+from nolabels.core import models, speed
 from nolabels.core.stage import UserError
 from tests import tiny
 
@@ -53,3 +55,19 @@ def test_of_two_gguf_files_none_is_taken(tmp_path):
         (tmp_path / name).touch()
     with pytest.raises(UserError, match=r"must hold one GGUF file, found a\.gguf, b\.gguf"):
         models.load_model(tmp_path, "CausalLM", device="cpu", precision="float32")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ("fpu avx2 avx512f avx512_bf16 amx_tile", "Big CPU, AMX"),
+        ("fpu avx2 avx512f avx512_bf16", "Big CPU, AVX-512 BF16"),
+        ("fpu avx2", "Big CPU, AVX2"),
+        ("fpu", "Big CPU"),
+    ],
+)
+def test_a_processor_is_named_with_its_products(monkeypatch, flags, named):
+    lines = f"processor\t: 0\nmodel name\t: Big CPU\nflags\t\t: {flags}\n\n" * 2
+    monkeypatch.setattr(Path, "exists", lambda path: True)
+    monkeypatch.setattr(Path, "read_text", lambda path, **options: lines)
+    assert speed.processor() == named
