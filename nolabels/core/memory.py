@@ -5,7 +5,7 @@ import os
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of mallopt(3)
-KERNELS = 24  # for each core: a few times as many as one pass through the layers needs
+KERNELS = 12  # for each core: twice as many as one pass through the layers needs
 
 
 def keep_freed_memory() -> None:
