@@ -143,7 +143,9 @@ def what_of(one):
 def page(rows):
     """What benchmarks/serving.md holds; rows: those of an earlier run name another processor."""
     earlier = dict.fromkeys(
-        f"{model_of(one)}: measured on {one['on']}." for one in rows if one["on"] != processor()
+        f"{model_of(one)}, {'memory' if what_of(one)[1] else 'times'}: measured on {one['on']}."
+        for one in rows
+        if one["on"] != processor()
     )
     versions = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "onnxruntime"))
     load = max((one["load"] for one in rows if not what_of(one)[1]), default=0)

@@ -625,7 +625,7 @@ def test_the_benchmark_measures_a_server_beside_predict_py(student, tmp_path, mo
     assert [row["asked"] for row in rows] == [">= 0.8"] * 4 + ["< 100"] * 2 + ["<= 1.1"] and rows[-1] == kept
     assert all(row["ours"] > 0 and row["ratio"] > 0 for row in rows)
     text = (tmp_path / "serving.md").read_text()
-    assert serving.table(rows) in text and text.endswith("9 MB: measured on another one.\n")
+    assert serving.table(rows) in text and text.endswith("9 MB, memory: measured on another one.\n")
     with served(student / "int8") as server:
         first, largest = serving.soak(server.port, texts, 0.05)
         assert 10 < first < 1000 and 10 < largest < 1000

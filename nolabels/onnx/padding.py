@@ -1,7 +1,7 @@
 """Attention that reads no mask where a batch has no padding.
 
-onnxruntime's MultiHeadAttention lays a mask over the scores of each head, also where it hides nothing: that is a quarter
-of its time on texts of 16 to 32 tokens. So each stands in an If, whose other branch has the same attention without it.
+onnxruntime's MultiHeadAttention copies a mask into the scores of each head, also where it hides nothing, which takes
+time. So each stands in an If, whose other branch is the same attention without the mask.
 """
 
 import onnx
@@ -33,7 +33,7 @@ def attend_unmasked(model: onnx.ModelProto) -> None:
 
 
 def _condition(mask: str) -> list[onnx.NodeProto]:
-    """Makes UNPADDED: whether a mask hides nothing."""
+    """Makes UNPADDED: whether the mask hides nothing."""
     return [
         helper.make_node("ReduceMin", [mask], [f"{UNPADDED}_least"], keepdims=0),
         helper.make_node("Cast", [f"{UNPADDED}_least"], [UNPADDED], to=TensorProto.BOOL),
