@@ -93,6 +93,27 @@ def test_attention_reads_the_mask_where_a_text_is_padded(tmp_path):
     }
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_linear_layers_read_no_padding(tmp_path, precision):
+    """Texts of 5, 2 and 1 tokens in one batch: the layers give 8 rows, the last ones a row for each text."""
+    student = tiny.student(tmp_path / "student", "mpnet")
+    export.write_model(student, tmp_path / "onnx", precision)
+    path = tmp_path / "onnx" / "model.onnx"
+    graph = onnx.load(path)
+    products = [
+        node.output[0]
+        for node in graph.graph.node
+        if node.op_type in ("MatMul", "Gemm", "DynamicQuantizeMatMul")
+    ]
+    graph.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in products)
+    onnx.save(graph, path)
+    mask = np.array([[1] * 5, [1, 1, 0, 0, 0], [1, 0, 0, 0, 0]], np.int64)
+    session = predict.Model(tmp_path / "onnx", 1).session
+    found = session.run(products, {"input_ids": mask * 7, "attention_mask": mask})
+    rows = [value.size // value.shape[-1] for value in found]
+    assert set(rows) == {8, 3} and rows.count(8) > rows.count(3)
+
+
 def test_deberta_reads_texts_longer_than_the_one_it_is_exported_with(tmp_path):
     student = tiny.student(tmp_path / "student", "deberta", max_tokens=90)
     texts = ["", "dull film " * 10, "a warm and funny film " * 30]

@@ -1,10 +1,8 @@
 """python -m nolabels.serve: a process on loopback, asked as its users ask it."""
 
 import asyncio
-import itertools
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -289,57 +287,51 @@ def changed(student, tmp_path):
     return change
 
 
-def cuts(order):
-    """Every way to cut a list into parts."""
-    for places in itertools.product((False, True), repeat=len(order) - 1):
-        ends = [place for place, cut in enumerate(places, 1) if cut]
-        yield [order[start:end] for start, end in itertools.pairwise([0, *ends, len(order)])]
+class Recorder:
+    """A model that keeps the texts of each batch."""
+
+    classes_ = ("a",)
+
+    def __init__(self):
+        self.texts = []
+
+    def predict_proba(self, texts):
+        self.texts.append(texts)
+        return np.ones((len(texts), 1), np.float32)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_requests_are_cut_into_the_batches_that_cost_least(seed):
-    draw = random.Random(seed)
-    requests = [
-        (length, draw.choice([1, 1, 3])) for length in draw.sample([10, 40, 60, 90, 100, 380, 400, 420], 7)
-    ]
-    order = sorted(range(7), key=requests.__getitem__)
-
-    def cost(parts):
-        sizes = [sum(requests[place][1] for place in part) for part in parts]
-        longest = [max(requests[place][0] for place in part) for part in parts]
-        return sum(batches.OVERHEAD + size * length for size, length in zip(sizes, longest, strict=True))
-
-    found = set()
-    for first in range(7):
-        rotated = batches.cheapest_batch(requests[first:] + requests[:first])
-        found.add(tuple((place + first) % 7 for place in rotated))
-    assert sorted(itertools.chain(*found)) == list(range(7))  # each request stands in one
-    assert cost(found) == min(map(cost, cuts(order)))
-
-
-def test_a_short_text_does_not_wait_for_a_long_one():
-    """Three requests wait: the first shares a batch with the other one that is long, the short one comes after."""
-
-    class Recorder:
-        classes_, texts = ["a"], []
-
-        def predict_proba(self, texts):
-            self.texts.append(texts)
-            return np.ones((len(texts), 1), np.float32)
+def batches_of(requests, workers):
+    """The texts of each batch, where all requests wait before the first one is taken, and a batch has up to 4."""
 
     async def answered():
         model = Recorder()
-        own = batches.Batches(
-            model, types.SimpleNamespace(threads=1, max_batch=8, max_wait_ms=1, max_waiting=99, timeout=9)
-        )
-        answers = [asyncio.create_task(own.answer(texts)) for texts in (["x" * 900], ["y"], ["z" * 880, "z"])]
+        limits = types.SimpleNamespace(threads=workers, max_batch=4, max_wait_ms=1, max_waiting=99, timeout=9)
+        own = batches.Batches(model, limits)
+        answers = [asyncio.create_task(own.answer(texts)) for texts in requests]
         await asyncio.sleep(0)
         work = asyncio.create_task(own.run())
         await asyncio.gather(*answers)
         work.cancel()
         return model.texts
 
-    assert list(map(sorted, asyncio.run(answered()))) == [["x" * 900, "z", "z" * 880], ["y"]]
+    return asyncio.run(answered())
+
+
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [
+        (["a", "b", "c"], ["abc"]),  # of any lengths
+        (["aAzZ", "b", "c"], ["aAbc", "zZ"]),  # one of each before the second of any
+        (["aAzZ", "b", "c", "d", "e", "f"], ["abcd", "Aefz", "Z"]),  # who was passed over comes first
+    ],
+)
+def test_requests_give_a_batch_one_text_each_in_turn(requests, expected):
+    found = batches_of(list(map(list, requests)), workers=1)
+    assert ["".join(sorted(texts)) for texts in found] == ["".join(sorted(texts)) for texts in expected]
+
+
+def test_a_core_takes_its_share_of_what_waits():
+    assert sorted(map(len, batches_of([["a"], ["b"], ["c"]], workers=2))) == [1, 2]
 
 
 SLOW = "        import time\n        time.sleep(0.2 if any(texts) and texts != ['A text.'] else 0)\n"

@@ -35,8 +35,30 @@ def _relative_biases(model: PreTrainedModel) -> torch.Tensor | None:
     return torch.cat([biases[:, 1:, 0].flip(1), biases[:, 0]], 1)
 
 
+def _without_padding(mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Where tokens stand among those of all texts, padding left out.
+
+    Parameters
+    ----------
+    mask : torch.Tensor, batch x tokens
+        1 for a token, 0 for padding.
+
+    Returns
+    -------
+    tokens : torch.Tensor, N
+        The position of each of the N tokens in the batch, flattened.
+    places : torch.Tensor, batch x tokens
+        For each position of the batch, which of the N tokens stands there; for padding any.
+    """
+    flat = mask.flatten()
+    return flat.nonzero().squeeze(1), (flat.cumsum(0) - 1).clamp(min=0).reshape(mask.shape)
+
+
 class Encoder(nn.Module):
     """A classifier on an encoder that is built like BERT: the same sums, fewer of them.
+
+    Only attention sees padding. All else, which is most of the work, is done for tokens alone, as ByteTransformer does
+    (Zhai et al. 2023): so texts of any lengths can share a batch.
 
     Parameters
     ----------
@@ -78,17 +100,20 @@ class Encoder(nn.Module):
         """Batch x tokens of all -> batch x K logits."""
         mask, bias = attention_mask.to(torch.int32), self._bias(input_ids)
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        x = self.base.embeddings(input_ids=input_ids, **types)
+        layers, (tokens, places) = self.base.encoder.layer, _without_padding(attention_mask)
+        x = self.base.embeddings(input_ids=input_ids, **types).flatten(0, 1)[tokens]
         if hasattr(self.base, "embeddings_project"):
             x = self.base.embeddings_project(x)
-        layers = self.base.encoder.layer
         for number, layer in enumerate(layers):
             query, key, value, dense, norm = _attention_parts(layer, self.model.config.model_type)
-            q = x
-            if number == len(layers) - 1:  # nothing but its first token is read
-                q, bias = x[:, :1], None if bias is None else bias[:, :, :1]
-            attended = Attention.apply(query(q), key(x), value(x), mask, bias, self.heads)
-            x = norm(dense(attended) + self._residual(q, 2 * number))
+            keys, values = key(x)[places], value(x)[places]
+            if number < len(layers) - 1:
+                attended = Attention.apply(query(x)[places], keys, values, mask, bias, self.heads)
+                attended = attended.flatten(0, 1)[tokens]
+            else:  # nothing but its first token is read
+                x, bias = x[places[:, :1]], None if bias is None else bias[:, :, :1]
+                attended = Attention.apply(query(x), keys, values, mask, bias, self.heads)
+            x = norm(dense(attended) + self._residual(x, 2 * number))
             fed_forward = layer.output.dense(layer.intermediate(x))
             x = layer.output.LayerNorm(fed_forward + self._residual(x, 2 * number + 1))
         if getattr(self.base, "pooler", None) is not None:

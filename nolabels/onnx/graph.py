@@ -3,12 +3,13 @@
 Input: `input_ids` and `attention_mask`, int64, batch x tokens, and `token_type_ids` where they are asked for. Output:
 `logits`, float32, batch x K.
 
-Four things make it fast, and none is seen from outside:
+Five things make it fast, and none is seen from outside:
 - int8: linear layers multiply 8-bit integers (onnxruntime's DynamicQuantizeMatMul, weights with a
   scale for each output), and the words' embeddings are 8-bit integers;
 - the encoders that are built like BERT are traced from `bert_encoder.Encoder`: attention is one
   operation, and of the last layer only the first token is computed, the one that the classifier reads;
 - what int8 would lose is scaled before it is lost: see `Int8Linear` and `smooth` in int8.py;
+- in these encoders padding costs next to nothing, so texts of any lengths can share a batch: only attention sees it;
 - attention reads no mask where no text is padded: see padding.py.
 
 What it brings beside torch.onnx.export and onnxruntime's quantize_dynamic: at the same size, labels and

@@ -6,12 +6,12 @@ from memory for each batch, which more cores do not make faster, so under load t
 
 import asyncio
 import contextlib
-import heapq
 import itertools
+import math
 import os
 import sys
 import time
-from collections import defaultdict, deque
+from collections import Counter, deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,8 +20,6 @@ import prometheus_client as prometheus
 
 Model = Any  # of the folder's predict.py: classes_, multi_label, threshold, predict_proba(texts)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # of batches, for their histogram
-# what a batch costs beyond its texts, in characters of a text: the weights are read from memory once for each
-OVERHEAD = 70
 
 
 class Refused(Exception):
@@ -59,35 +57,6 @@ class Figures:
         )
         gauge = prometheus.Gauge("student_waiting_texts", "Texts that wait for a batch", registry=own)
         gauge.set_function(waiting)
-
-
-def cheapest_batch(requests: list[tuple[int, int]]) -> list[int]:
-    """Which requests share a batch with the first one, where all are cut into the batches that cost least.
-
-    A batch costs OVERHEAD and the number of its texts times the length of the longest, since the others are padded.
-
-    Parameters
-    ----------
-    requests : list of (int, int)
-        Length of the longest text, in characters, and number of texts of each of N >= 1 requests.
-
-    Returns
-    -------
-    list of int
-        Positions, 0 among them, those with the shortest texts first.
-    """
-    order = sorted(range(len(requests)), key=requests.__getitem__)
-    texts = [0, *itertools.accumulate(requests[position][1] for position in order)]
-    costs, starts = [0], []  # of the first so many requests; where the last batch of these begins
-    for end, position in enumerate(order, 1):
-        longest, before = requests[position][0], range(end)
-        cost, start = min((costs[n] + OVERHEAD + (texts[end] - texts[n]) * longest, n) for n in before)
-        costs.append(cost)
-        starts.append(start)
-    end = len(order)
-    while 0 not in order[starts[end - 1] : end]:
-        end = starts[end - 1]
-    return order[starts[end - 1] : end]
 
 
 class Job:
@@ -136,34 +105,23 @@ class Batches:
                 self.jobs.remove(job)
 
     def take(self) -> list[tuple[Job, int]]:
-        """Up to max_batch (job, number of its text), of about the length of one that waits, since padding costs time.
+        """Up to max_batch (job, number of its text), and no more than a core's share of all that wait.
 
-        Requests choose that length in turn, so that none waits for all of a larger one. While fewer than max_batch wait,
-        requests whose texts would be padded much wait for the next batch: then all are answered sooner.
+        One of each request in turn, so that none waits for all of a larger one. Lengths do not matter: the model reads
+        no padding but in attention.
         """
-        jobs = list(self.jobs)
-        if 0 < self.waiting < self.limits.max_batch:
-            requests = [(max(len(job.texts[number]) for number in job.waits), len(job.waits)) for job in jobs]
-            jobs = [jobs[position] for position in cheapest_batch(requests)]
-        waiting = [(job, number) for job in jobs for number in job.waits]
-        if self.waiting >= self.limits.max_batch:
-            first, number = waiting[0]
-            length = len(first.texts[number])
-            waiting = heapq.nsmallest(
-                self.limits.max_batch, waiting, key=lambda pair: abs(len(pair[0].texts[pair[1]]) - length)
-            )
-        self.jobs.rotate(-1)
-        taken = defaultdict(set)
-        for job, number in waiting:
-            taken[job].add(number)
-        for job, numbers in taken.items():
-            job.waits = [number for number in job.waits if number not in numbers]
-        self.jobs = deque(job for job in self.jobs if job.waits)
-        self.waiting -= len(waiting)
+        share = min(math.ceil(self.waiting / self.workers), self.limits.max_batch)
+        turns = itertools.zip_longest(*(itertools.repeat(job, len(job.waits)) for job in self.jobs))
+        counts = Counter(itertools.islice(filter(None, itertools.chain.from_iterable(turns)), share))
+        taken = [(job, number) for job, count in counts.items() for number in job.waits[:count]]
+        for job, count in counts.items():
+            job.waits = job.waits[count:]
+        # those that were passed over come first next time
+        self.jobs = deque(sorted((job for job in self.jobs if job.waits), key=counts.__contains__))
+        self.waiting -= len(taken)
         if not self.jobs:
             self.woken.clear()
-        # in the order of each request: what fits into one batch is answered as predict.py answers it
-        return [(job, number) for job, numbers in taken.items() for number in sorted(numbers)]
+        return taken
 
     async def run(self) -> None:
         """Answers batches for ever, as many at a time as there are workers."""

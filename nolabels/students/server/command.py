@@ -97,7 +97,7 @@ def parser(about: str) -> argparse.ArgumentParser:
         ("max-texts", int, 1, 256, "texts in a request"),
         ("max-length", int, 1, 20_000, "characters in a text"),
         ("max-bytes", int, 1, 4_000_000, "bytes in a request"),
-        ("max-batch", int, 1, 32, "texts in a batch, of about one length"),
+        ("max-batch", int, 1, 32, "texts in a batch"),
         ("max-wait-ms", float, 0, 2, "milliseconds that a text waits for others to share a batch"),
         ("max-waiting", int, 1, 4096, "texts that may wait; beyond that requests are refused"),
         ("timeout", float, 0.001, 30, "seconds in which a request must be sent, and answered"),
