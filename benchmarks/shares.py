@@ -16,10 +16,11 @@ import numpy as np
 from benchmarks.task_tables import write_block
 from benchmarks.task_texts import read_zones
 from benchmarks.task_wording import TEACHERS, WORK, family_of, whole, wording
-from benchmarks.tasks import TEXTS, joined, outputs_of
+from benchmarks.tasks import TEXTS, outputs_of
 from nolabels.core.labels import decide, one_hot
 from nolabels.core.stage import UserError, arguments, run, say
 from nolabels.core.tables import write_json
+from nolabels.labeling.outputs import join_texts
 from nolabels.labeling.panel import fit_panel
 from nolabels.reporting import statistics
 
@@ -34,7 +35,7 @@ def all_of(name, folder):
     values = whole(name)
     zones = read_zones(name, folder, wording().zones, values.sample.seed, TEXTS)
     names, parts = values.task.names, outputs_of(name, values, zones)
-    outputs = {teacher: joined(parts["pool"][teacher], parts["dev"][teacher]) for teacher in TEACHERS}
+    outputs = {teacher: join_texts(parts["pool"][teacher], parts["dev"][teacher]) for teacher in TEACHERS}
     gold = np.array([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]])
     return values, outputs, gold
 

@@ -30,7 +30,7 @@ from nolabels.core.tables import write_json
 from nolabels.data import packages
 from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.forecast import expected_accuracy
-from nolabels.labeling.outputs import TeacherOutput, take_texts
+from nolabels.labeling.outputs import TeacherOutput, join_texts, take_texts
 from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 from nolabels.reporting import statistics
 from nolabels.teachers import engines, kinds
@@ -104,12 +104,6 @@ def outputs_of(name, values, zones):
     }
 
 
-def joined(*parts):
-    """TeacherOutputs of one teacher as one."""
-    vectors = None if parts[0].embeddings is None else np.concatenate([one.embeddings for one in parts])
-    return TeacherOutput(np.concatenate([one.scores for one in parts]), vectors)
-
-
 def judged(panel, found, gold, task):
     """Accuracy with its interval and macro F1 of what a Panel makes of {teacher: TeacherOutput}."""
     figures = statistics.classification_scores(gold, decide(panel.probabilities(found, task), task), task)
@@ -137,7 +131,7 @@ def chosen(of_pool, of_dev, gold, values):
 def drawn(of_pool, of_dev, zones, values):
     """`chosen` of DRAWS other draws: the texts of pool and dev together, halved at random. Gold measures alone."""
     names, rows = values.task.names, []
-    both = {teacher: joined(of_pool[teacher], of_dev[teacher]) for teacher in of_pool}
+    both = {teacher: join_texts(of_pool[teacher], of_dev[teacher]) for teacher in of_pool}
     gold = one_hot([names.index(label) for zone in ("pool", "dev") for label in zones[zone][1]], len(names))
     for number in range(DRAWS):
         order = np.random.default_rng(number).permutation(len(gold))

@@ -1,6 +1,7 @@
 """Turns the teachers' scores into calibrated probabilities and labels. Reads no gold, loads no model.
 
-Everything is fitted on the pool's train split and applied unchanged to its valid split, to dev and to test.
+Everything is fitted on the pool's train split, clusters also on the texts that encoders alone read, and applied
+unchanged to its valid split, to dev and to test.
 
 usage: python -m stages.label data/pool.parquet data/scores data/labeled.parquet data/teacher_dev.parquet \\
            data/teacher_test.parquet metrics/label.json
@@ -17,6 +18,7 @@ from nolabels.labeling.label_tables import write_answers, write_labeled
 from nolabels.labeling.outputs import (
     count_long_texts,
     drop_partial_embeddings,
+    read_further,
     read_pool,
     read_teachers,
     take_texts,
@@ -26,7 +28,7 @@ from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 PARTS = ("pool", "dev", "test")
 PATHS = {
     "pool": "pool texts, for their split",
-    "scores": "folder of the teachers' scores: TEACHER/pool.parquet, dev.parquet, test.parquet",
+    "scores": "folder of the teachers' scores: TEACHER/pool.parquet, clusters.parquet, dev.parquet, test.parquet",
     "labeled": "table to write: labeled pool",
     "teacher_dev": "table to write: the teachers' answers on the dev texts",
     "teacher_test": "table to write: the teachers' answers on the test texts",
@@ -44,7 +46,7 @@ def main(argv=None):
     others = {part: read_teachers(args.scores, part, values) for part in ("dev", "test")}
     outputs = drop_partial_embeddings(outputs, [part for _, part in others.values()])
     train = take_texts(outputs, is_in_split(pool, "train"))
-    panel = fit_panel(train, values)
+    panel = fit_panel(train, values, read_further(args.scores, values))
     uncalibrated = uncalibrated_panel(outputs, panel.final_fit.reject)
 
     paths = {(name, part): args.scores / name / f"{part}.parquet" for name in outputs for part in PARTS}

@@ -65,7 +65,7 @@ def main(argv=None):
         args.metrics,
         {
             "pool": drawn.sizes["train"],
-            **{name: drawn.sizes[name] for name in ("valid", "more", "test", "dev")},
+            **{name: drawn.sizes[name] for name in ("valid", "more", "clusters", "test", "dev")},
             **{name: counts[name] for name in ("rows", "empty", "duplicates")},
             "also_in_test_file": counts["overlap"],
             "near_duplicates": drawn.near_duplicates,

@@ -27,10 +27,10 @@ PATHS = {
 }
 
 
-def read_texts(path):
-    """The ids of a table, the answer key of each text, and the texts."""
-    ids = pa.array(read_values(path, "id"), pa.string())
-    texts = read_values(path, "text")
+def read_texts(path, kind):
+    """The ids of a table, the answer key of each text, and the texts; the table clusters is for encoders alone."""
+    texts = read_values(path, "text") if path.stem != "clusters" or kind == "similarity" else []
+    ids = pa.array(read_values(path, "id"), pa.string())[: len(texts)]
     return ids, np.fromiter(map(answer_key, texts), "S16", len(texts)), texts
 
 
@@ -79,7 +79,7 @@ def main(argv=None):
     args, values = read_arguments(argv)
     score, words = values.score[args.key], values.task.words
     device, precision = where_it_runs(score, values.runtime)
-    ids, keys, texts = read_texts(args.texts)
+    ids, keys, texts = read_texts(args.texts, score.kind)
     give_back_tables()
     first, text_of = first_occurrences(keys)  # a text that stands twice is asked once
     keys, texts = keys[first], [texts[row] for row in first]

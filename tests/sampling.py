@@ -25,6 +25,7 @@ SMALL = {
     "pool": None,
     "valid": 0,
     "more": 0,
+    "clusters": 0,
     "test": None,
     "dev": 0,
     "near_duplicates": "keep",

@@ -8,7 +8,7 @@ from nolabels.core import params
 from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.fitting import fit
 from nolabels.labeling.groups import fit_groups
-from nolabels.labeling.outputs import TeacherOutput
+from nolabels.labeling.outputs import TeacherOutput, take_texts
 from nolabels.labeling.panel import fit_panel, uncalibrated_panel
 from tests import tiny
 
@@ -189,6 +189,16 @@ def test_what_is_fitted_on_some_texts_holds_for_others(draw, gold):
     panel = fit_panel({name: some.take(slice(0, 500)) for name, some in outputs.items()}, given)
     rest = {name: some.take(slice(500, None)) for name, some in outputs.items()}
     assert accuracy(panel, rest, given, gold[500:]) > 0.85
+
+
+def test_clusters_are_found_in_further_texts_too(draw, gold):
+    """An encoder that half knows the classes, on 90 texts of a pool and on 400 more; 410 others are labeled."""
+    given = values(refine="always")
+    every = {"encoder": TeacherOutput(scores(gold, draw, 1.0), embeddings(gold, draw, 2.6))}
+    pool, further, rest = (take_texts(every, rows) for rows in (slice(90), slice(90, 490), slice(490, None)))
+    alone, more = fit_panel(pool, given), fit_panel(pool, given, further)
+    assert accuracy(more, rest, given, gold[490:]) > accuracy(alone, rest, given, gold[490:]) + 0.02
+    np.testing.assert_array_equal(fit_panel(pool, given, {}).scores(rest), alone.scores(rest))
 
 
 def test_scores_as_they_are(draw, gold):

@@ -33,6 +33,7 @@ def settings(**sizes):
     data = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["sample"]
     data["gold"]["ranges"] = {name: tuple(item) for name, item in data["gold"]["ranges"].items()}
     small = {"zones": {"test": 0.2, "dev": 0.2, "pool": 0.6}, "test": 20, "dev": 10, "valid": 5, "pool": 30}
+    small["clusters"] = 40
     return params.Sample.model_validate(data | small | sizes)
 
 
@@ -59,10 +60,20 @@ def test_parts_are_disjoint_and_neutrals_only_in_the_pool():
         "valid": 5,
         "train": 30,
         "more": 0,
+        "clusters": 40,
     }
-    assert len(set(np.concatenate(list(parts.values())))) == 65
+    assert len(set(np.concatenate(list(parts.values())))) == 105
     assert (GOLD[parts["test"]] >= 0).all() and (GOLD[parts["dev"]] >= 0).all()
     assert (GOLD[parts["train"]] == -1).any()
+
+
+def test_encoders_read_what_is_left_of_the_pool_s_zone():
+    """For clusters at most so many, behind the pool and what an assistant labels."""
+    few, rest = drawn(more=10), drawn(more=10, clusters=10_000)
+    assert (few["clusters"] == rest["clusters"][:40]).all()
+    assert len(drawn(more=None)["clusters"]) == 0
+    zone = np.concatenate([rest[name] for name in ("valid", "train", "more", "clusters")])
+    assert sorted(zone) == sorted(drawn(more=None, pool=1)["more"].tolist() + zone[:6].tolist())
 
 
 def test_pools_are_nested_and_null_takes_the_zone():

@@ -87,7 +87,12 @@ def write_scores(path, ids, scores, against=None, kind="likelihood", embeddings=
 def say_all(name, scores, against=None, dev=4, kind="likelihood", embeddings=None):
     """Writes a teacher's tables of scores (28 x T x K) of all texts; dev: how many of its texts there are."""
     ids = [text_id(text) for text in TEXTS]
-    for part, rows in (("pool", slice(0, 20)), ("test", slice(20, 24)), ("dev", slice(24, 24 + dev))):
+    for part, rows in (
+        ("pool", slice(0, 20)),
+        ("clusters", slice(0)),
+        ("test", slice(20, 24)),
+        ("dev", slice(24, 24 + dev)),
+    ):
         given = [None if array is None else array[rows] for array in (against, embeddings)]
         write_scores(f"scores/{name}/{part}.parquet", ids[rows], scores[rows], given[0], kind, given[1])
 

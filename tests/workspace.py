@@ -71,7 +71,7 @@ class Workspace:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, root / name)
         found = cls(root, index["links"])
-        sizes = {"pool": 280, "valid": 20, "test": 60, "dev": 20} | sizes
+        sizes = {"pool": 280, "valid": 20, "test": 60, "dev": 20, "clusters": 0} | sizes
         sizes = {"zones": {"test": 0.15, "dev": 0.15, "pool": 0.7}} | sizes
         with found.params() as params:
             if not whole:

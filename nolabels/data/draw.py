@@ -91,7 +91,7 @@ def draw(
     Returns
     -------
     dict
-        {"test", "dev", "valid", "train", "more"}: indices in draw order.
+        {"test", "dev", "valid", "train", "more", "clusters"}: indices in draw order.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def draw(
 
 
 def _draw_pool(rest: np.ndarray, sample: Sample) -> dict[str, np.ndarray]:
-    """valid, train and more: the first of the indices `rest`, in this order."""
+    """valid, train, more and clusters: the first of the indices `rest`, in this order."""
     what = f"texts in {_zone_text(sample, 'pool')}"
     if sample.pool is None and len(rest) <= sample.valid:
         raise UserError(
@@ -122,7 +122,9 @@ def _draw_pool(rest: np.ndarray, sample: Sample) -> dict[str, np.ndarray]:
     train = rest[sample.valid :][: sample.pool]
     further = rest[sample.valid + len(train) :]
     _check_enough(further, sample.more or 0, "sample.more", f"further {what}")
-    return {"valid": rest[: sample.valid], "train": train, "more": further[: sample.more]}
+    more = further[: sample.more]
+    clusters = further[len(more) :][: sample.clusters]
+    return {"valid": rest[: sample.valid], "train": train, "more": more, "clusters": clusters}
 
 
 def draw_as_notebook(
@@ -163,7 +165,7 @@ def draw_as_notebook(
     inside = test[draw_order(ids[test], sample.seed)]
     none = np.zeros(0, np.int64)
     parts = {"test": _draw_part(inside, golds, sample, "test", answered["test"]), "dev": none}
-    return {**parts, "valid": none, "train": train[picked], "more": none}
+    return {**parts, "valid": none, "train": train[picked], "more": none, "clusters": none}
 
 
 def _draw_part(

@@ -15,16 +15,17 @@ from nolabels.data.duplicates import NearDuplicates
 from nolabels.data.source import BLOCK_ROWS, Source, read_texts
 
 GROUP_ROWS = 1 << 18  # rows that are written at a time
+FURTHER = ("more", "clusters")  # texts of the pool's zone beside the pool, for the assistant and for encoders
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The M drawn rows, first those of the pool (valid, train), then more, test and dev.
+    """The M drawn rows, first those of the pool (valid, train), then FURTHER, test and dev.
 
     Attributes
     ----------
     sizes : dict
-        {"valid", "train", "more", "test", "dev"}: how many rows each part has.
+        {"valid", "train", "more", "clusters", "test", "dev"}: how many rows each part has.
     rows : Source
         The M rows.
     texts : pa.LargeStringArray
@@ -32,7 +33,7 @@ class Drawn:
     positions : np.ndarray
         M indices: where the text of each row stands in `texts`.
     near_duplicates : int
-        How many texts of pool and more are near-duplicates of a test or dev text.
+        How many texts of pool and FURTHER are near-duplicates of a test or dev text.
     removed : int
         How many near-duplicates were left out.
     """
@@ -45,9 +46,9 @@ class Drawn:
     removed: int
 
     def table(self, name: str) -> slice:
-        """The rows of a table: pool, more, test or dev."""
+        """The rows of a table: pool, one of FURTHER, test or dev."""
         sizes = {"pool": self.sizes["valid"] + self.sizes["train"]}
-        sizes |= {part: self.sizes[part] for part in ("more", "test", "dev")}
+        sizes |= {part: self.sizes[part] for part in (*FURTHER, "test", "dev")}
         start = sum(list(sizes.values())[: list(sizes).index(name)])
         return slice(start, start + sizes[name])
 
@@ -90,11 +91,11 @@ def draw_texts(
     left_out, guard = np.zeros(len(source), bool), None
     while True:
         parts = method(source.ids, source.golds, sample, answered, from_test, left_out)
-        sizes = {name: len(parts[name]) for name in ("valid", "train", "more", "test", "dev")}
+        sizes = {name: len(parts[name]) for name in ("valid", "train", *FURTHER, "test", "dev")}
         indices = np.concatenate([parts[name] for name in sizes])
         rows = source.take(indices)
         texts, positions = read_texts(files, sample, rows)
-        learned = sizes["valid"] + sizes["train"] + sizes["more"]
+        learned = len(indices) - sizes["test"] - sizes["dev"]
         if guard is None:
             unseen = texts.take(pa.array(positions[learned:]))
             guard = NearDuplicates(unseen.to_pylist(), sample.similarity)
@@ -116,7 +117,7 @@ def _near_duplicates(guard: NearDuplicates, texts: pa.LargeStringArray, position
 def write_tables(
     folder: Path, drawn: Drawn, answers: Sequence[tuple[int, ...]], names: Sequence[str]
 ) -> None:
-    """Writes pool, more, test and dev, and the answers of test and dev into files of their own.
+    """Writes pool, FURTHER, test and dev, and the answers of test and dev into files of their own.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ def write_tables(
     """
     split = np.repeat(["valid", "train"], [drawn.sizes["valid"], drawn.sizes["train"]])
     _write_texts(folder / "pool.parquet", POOL, drawn, "pool", split)
-    for name in ("more", "test", "dev"):
+    for name in (*FURTHER, "test", "dev"):
         _write_texts(folder / f"{name}.parquet", TEXTS, drawn, name)
     for name, part in (("gold", "test"), ("dev_gold", "dev")):
         _write_gold(folder / f"{name}.parquet", drawn.rows.take(drawn.table(part)), answers, names)

@@ -28,6 +28,13 @@ class TeacherOutput:
         return TeacherOutput(self.scores[rows], kept)
 
 
+def join_texts(*parts: TeacherOutput) -> TeacherOutput:
+    """The outputs of one teacher on several lots of texts as one; with embeddings where all have them."""
+    embeddings = [one.embeddings for one in parts if one.embeddings is not None]
+    whole = np.concatenate(embeddings) if len(embeddings) == len(parts) else None
+    return TeacherOutput(np.concatenate([one.scores for one in parts]), whole)
+
+
 def take_texts(outputs: Mapping[str, TeacherOutput], rows: Any) -> dict[str, TeacherOutput]:
     """The outputs of all teachers on some of the texts.
 
@@ -158,6 +165,26 @@ def read_pool(
     if not ids.equals(table["id"]):
         raise UserError(f"{folder}: must hold scores of {pool}; run dvc repro")
     return table, outputs
+
+
+def read_further(folder: Path, values: Params) -> dict[str, TeacherOutput]:
+    """The outputs of sentence encoders on the texts that they alone read (`sample.clusters`).
+
+    Parameters
+    ----------
+    folder : Path
+        Holds TEACHER/clusters.parquet.
+    values : Params
+        Names the teachers.
+
+    Returns
+    -------
+    dict
+        {teacher: TeacherOutput} of those that have embeddings of such texts.
+    """
+    encoders = [name for name, score in values.score.items() if score.kind == "similarity"]
+    outputs = {name: _read_output(folder / name / "clusters.parquet", values.task)[1] for name in encoders}
+    return {name: output for name, output in outputs.items() if output.embeddings is not None}
 
 
 def drop_partial_embeddings(

@@ -7,6 +7,7 @@ product of experts: Hinton 2002), weighted by agreement and calibrated once more
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, identity_fit, to_prob
 from nolabels.labeling.outputs import TeacherOutput, take_texts
 from nolabels.labeling.refining import CalibratedTeacher, refine_by_answers, refine_by_clusters
 from nolabels.labeling.shares import Guess, resolve_prior
+
+NONE: Mapping[str, TeacherOutput] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ def _weighted_sum(scores: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarr
     return np.einsum("jnk,j->nk", np.stack(scores), weights)[:, None]
 
 
-def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
+def fit_panel(
+    outputs: Mapping[str, TeacherOutput], values: Params, further: Mapping[str, TeacherOutput] = NONE
+) -> Panel:
     """Calibrates all teachers, each by itself and then together.
 
     Parameters
@@ -88,6 +93,8 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     outputs : mapping
         {teacher: TeacherOutput} of texts in random order; the first FIT_TEXTS are used.
     values : Params
+    further : mapping
+        {encoder: TeacherOutput} of more texts, in which clusters are found too.
 
     Returns
     -------
@@ -102,7 +109,7 @@ def fit_panel(outputs: Mapping[str, TeacherOutput], values: Params) -> Panel:
     values, guess = resolve_prior(outputs, values)
     fits = {name: fit(output.scores, values) for name, output in outputs.items()}
     plain = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
-    alone, agreement = refine_by_clusters(plain, outputs, values)
+    alone, agreement = refine_by_clusters(plain, outputs, values, further)
     panel = Panel(alone, alone, np.ones(1), np.ones(1), None, agreement, guess)
     if len(alone) == 1:
         return panel

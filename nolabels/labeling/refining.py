@@ -16,7 +16,7 @@ from nolabels.labeling.agreement import equal_share
 from nolabels.labeling.calibration import log_softmax
 from nolabels.labeling.fitting import Fit, fit
 from nolabels.labeling.groups import ROUNDS, Groups, fit_groups
-from nolabels.labeling.outputs import TeacherOutput
+from nolabels.labeling.outputs import TeacherOutput, join_texts
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,10 @@ class CalibratedTeacher:
 
 
 def refine_by_clusters(
-    teachers: dict[str, CalibratedTeacher], outputs: Mapping[str, TeacherOutput], values: Params
+    teachers: dict[str, CalibratedTeacher],
+    outputs: Mapping[str, TeacherOutput],
+    values: Params,
+    further: Mapping[str, TeacherOutput],
 ) -> tuple[dict[str, CalibratedTeacher], tuple | None]:
     """The teachers, encoders among them refined by clusters where that helps; and the agreement before and after.
 
@@ -64,6 +67,8 @@ def refine_by_clusters(
     outputs : mapping
         {teacher: TeacherOutput} of the pool.
     values : Params
+    further : mapping
+        {encoder: TeacherOutput} of more texts for the clusters; of some encoders or none.
 
     Returns
     -------
@@ -78,8 +83,9 @@ def refine_by_clusters(
         return teachers, None
     refined = {}
     for name in encoders:
-        own = teachers[name].scores(outputs[name])
-        attempt = _refine_encoder(teachers[name], own, ROUNDS, outputs[name], values)
+        every = join_texts(outputs[name], further[name]) if name in further else outputs[name]
+        own = teachers[name].scores(every)
+        attempt = _refine_encoder(teachers[name], own, ROUNDS, every, values)
         if attempt is None:
             return teachers, None
         refined[name] = attempt

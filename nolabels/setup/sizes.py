@@ -29,7 +29,7 @@ class Sizes:
     Attributes
     ----------
     keys : dict
-        Keys of `sample`: zones, pool, valid, test, dev. A size is null, all of the zone, where the zone holds no more
+        Keys of `sample`: zones, pool, valid, clusters, test, dev. A size is null, all of the zone, where the zone holds no more
         than would be taken.
     asked : int
         How many texts each teacher reads.
@@ -156,7 +156,7 @@ def fit_sizes(path: Path, counted: Texts, gold: Gold | None, shipped: Sample) ->
     valid = VALID if held >= SMALL else min(20, held // 5)
     pool = POOL if held == POOL + VALID else None
     shares = {"test": share, "dev": share, "pool": round(1 - 2 * share, 1)}
-    keys = {"zones": shares, "pool": pool, "valid": valid, **sizes}
+    keys = {"zones": shares, "pool": pool, "valid": valid, "clusters": 0, **sizes}
     return Sizes(keys, asked=held + len(unseen), unseen=len(unseen), learned=held - valid)
 
 

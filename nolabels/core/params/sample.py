@@ -61,6 +61,7 @@ class Sample(Section):
     pool: Annotated[int, Field(ge=1)] | None
     valid: Annotated[int, Field(ge=0)]
     more: Annotated[int, Field(ge=0)] | None
+    clusters: Annotated[int, Field(ge=0)]
     test: Annotated[int, Field(ge=1)] | None
     dev: Annotated[int, Field(ge=0)] | None
     near_duplicates: Literal["keep", "remove"]
