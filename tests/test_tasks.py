@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from benchmarks import (
+    clusters,
     students,
     task_families,
     task_tables,
@@ -323,6 +324,21 @@ def test_encoders_are_compared_with_other_texts_about_the_classes(small, monkeyp
     assert 0 <= wordings.accuracy_with("sst2", ["{class}"], small) <= 1
     for kept in (wordings.encoder, wordings.asked):
         kept.cache_clear()
+
+
+def test_clusters_are_compared_with_those_of_more_texts(small, monkeypatch):
+    monkeypatch.setattr(clusters, "TEXTS", 20)
+    some, none = (clusters.figures("sst2", count, small) for count in (10, 0))
+    assert (some["further"], none["further"]) == (10, 0)
+    for panel in clusters.PANELS:
+        assert all(0 <= accuracy <= 1 for accuracy in some[panel])
+        assert none[panel][0] == none[panel][1] == some[panel][0]
+
+
+def test_the_table_of_clusters_is_that_of_its_json():
+    rows = json.loads(clusters.JSON.read_text(encoding="utf-8"))
+    assert [row["name"] for row in rows] == list(task_wording.wording().all)
+    assert clusters.table(rows) in task_tables.PAGE.read_text(encoding="utf-8")
 
 
 def test_the_table_of_wordings_is_that_of_its_json():
