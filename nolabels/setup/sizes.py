@@ -29,8 +29,8 @@ class Sizes:
     Attributes
     ----------
     keys : dict
-        Keys of `sample`: zones, pool, valid, clusters, test, dev. A size is null, all of the zone, where the zone holds no more
-        than would be taken.
+        Keys of `sample`: zones, pool, valid, clusters, test, dev. A size is null, all of the zone, where the zone holds
+        no more than would be taken.
     asked : int
         How many texts each teacher reads.
     unseen : int
