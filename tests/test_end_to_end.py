@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_default_in_small(tmp_path, index):
-    project = Workspace.make(tmp_path / "project", index, pool=60, valid=10, test=60, dev=10, whole=True)
+    sizes = {"pool": 60, "valid": 10, "clusters": 40, "test": 60, "dev": 10}
+    project = Workspace.make(tmp_path / "project", index, **sizes, whole=True)
     default = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
     with project.params() as params:
         params["fetch"] = default["fetch"]

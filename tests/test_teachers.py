@@ -105,17 +105,19 @@ def test_a_tokenizer_without_places_is_asked_word_by_word():
 
 
 def tables():
-    """A pool of 12 texts, one of them long, a test of 4 and a dev of none."""
+    """A pool of 12 texts, one of them long, a test of 4, a dev of none, and 3 texts for encoders alone."""
     texts = [text for _, text in tiny.sentences(15)] + [LONG]
     rows = [{"id": f"{n:032x}", "text": text, "split": "train", "row": n} for n, text in enumerate(texts)]
     write_table("data/pool.parquet", pa.Table.from_pylist(rows[4:], schema=POOL))
     write_table("data/test.parquet", pa.Table.from_pylist([{n: row[n] for n in TEXTS.names} for row in rows[:4]], schema=TEXTS))  # fmt: skip
     write_table("data/dev.parquet", TEXTS.empty_table())
+    further = [{"id": f"{n:032x}", "text": f"{n} films", "row": n} for n in range(50, 53)]
+    write_table("data/clusters.parquet", pa.Table.from_pylist(further, schema=TEXTS))
 
 
 def ask(name, folder):
-    """score for the three tables; name, folder: of the teacher."""
-    for part in ("dev", "pool", "test"):
+    """score for the four tables; name, folder: of the teacher."""
+    for part in ("dev", "pool", "clusters", "test"):
         score.main([name, f"data/{part}.parquet", folder, f"data/scores/{name}/{part}.parquet"])
 
 
@@ -127,7 +129,7 @@ def combine():
 
 
 def run(teacher):
-    """score for the three tables, then label; the pool's table of scores, its facts and the metrics."""
+    """score for the four tables, then label; the pool's table of scores, its facts and the metrics."""
     ask("teacher", teacher)
     path = "data/scores/teacher/pool.parquet"
     return read_table(path), about(path), combine()
@@ -156,6 +158,8 @@ def test_every_kind_goes_through_the_stages(values, kind, template, make, long_t
     assert len(scores) == 12 and facts["model"]["kind"] == kind and facts["model"]["parameters"] > 1000
     assert metrics["cut"] == {"pool": 1, "dev": 0, "test": 0}
     assert (scores["against"].null_count == 0) == (kind == "entailment")
+    further = read_table("data/scores/teacher/clusters.parquet")  # read by encoders alone
+    assert further["id"].to_pylist() == [f"{n:032x}" for n in range(50, 53) if kind == "similarity"]
     before = Path("data/scores/teacher/pool.parquet").read_bytes()
     run("teacher")
     assert Path("data/scores/teacher/pool.parquet").read_bytes() == before
