@@ -70,7 +70,7 @@ STAGES = resolved()
 
 def test_dvc_stage_list_fits_into_80_columns():
     for name, (_, definition) in STAGES.items():
-        assert len(name) <= 18 and len(definition["desc"]) <= 60, name
+        assert len(name) <= 22 and len(definition["desc"]) <= 56, name
 
 
 def names(entries):
