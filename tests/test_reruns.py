@@ -148,7 +148,7 @@ def test_a_teacher_more_asks_that_one_and_one_less_asks_none(project, index):
             **{"max_tokens": 64, "long_text": "truncate", "stride": None, "precision": "float32"},
         }
     # a folder of this name is there, since the shipped params.yaml has such a model
-    asked = [f"score@encoder-{part}" for part in ("dev", "pool", "test")]
+    asked = [f"score@encoder-{part}" for part in ("clusters", "dev", "pool", "test")]
     assert sorted(project.repro()) == sorted(["fetch@encoder", *asked, "label", *AFTER_SELECT])
     assert project.read("data/labeled.parquet") != before
     assert list(json.loads(project.read("metrics/label.json"))["teachers"]) == ["teacher", "encoder"]
@@ -342,7 +342,7 @@ def test_forced_runs_are_equal(project):
     lock = project.lock()
     shutil.rmtree(project.root / ".work")
     ran = project.repro("--force")
-    assert len(ran) == 16
+    assert len(ran) == 17
     assert {name: project.read(name) for name in kept} == before
     assert project.lock() == lock
     assert json.loads(before["metrics/test.json"])["n"] == 60
