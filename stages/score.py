@@ -106,7 +106,7 @@ def main(argv=None):
                     f"{values.runtime.store}: must hold what was just answered, found {lost} of {len(keys)} texts "
                     "without; run dvc repro again"
                 )
-        facts = store.facts() if len(ids) else {}  # else it would hang on which table was asked first
+        facts = store.facts() if len(ids) else {}  # else it would depend on which table was asked first
     model = {"kind": score.kind, "precision": precision, "sha256": sha256}
     model |= {"parameters": facts.get("parameters"), "megabytes": models.megabytes(args.teacher) or None}
     about = {"classes": values.task.names, "words": words, "templates": templates, "model": model}

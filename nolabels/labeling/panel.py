@@ -7,7 +7,6 @@ product of experts: Hinton 2002), weighted by agreement and calibrated once more
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 import numpy as np
 
@@ -18,8 +17,6 @@ from nolabels.labeling.fitting import FIT_TEXTS, Fit, fit, identity_fit, to_prob
 from nolabels.labeling.outputs import TeacherOutput, take_texts
 from nolabels.labeling.refining import CalibratedTeacher, refine_by_answers, refine_by_clusters
 from nolabels.labeling.shares import Guess, resolve_prior
-
-NONE: Mapping[str, TeacherOutput] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -84,7 +81,9 @@ def _weighted_sum(scores: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarr
 
 
 def fit_panel(
-    outputs: Mapping[str, TeacherOutput], values: Params, further: Mapping[str, TeacherOutput] = NONE
+    outputs: Mapping[str, TeacherOutput],
+    values: Params,
+    further: Mapping[str, TeacherOutput] | None = None,
 ) -> Panel:
     """Calibrates all teachers, each by itself and then together.
 
@@ -93,8 +92,8 @@ def fit_panel(
     outputs : mapping
         {teacher: TeacherOutput} of texts in random order; the first FIT_TEXTS are used.
     values : Params
-    further : mapping
-        {encoder: TeacherOutput} of more texts, in which clusters are found too.
+    further : mapping, optional
+        {encoder: TeacherOutput} of more texts, in which clusters are found too; None: of no others.
 
     Returns
     -------
@@ -109,7 +108,7 @@ def fit_panel(
     values, guess = resolve_prior(outputs, values)
     fits = {name: fit(output.scores, values) for name, output in outputs.items()}
     plain = {name: CalibratedTeacher(fitted, fitted.weights) for name, fitted in fits.items()}
-    alone, agreement = refine_by_clusters(plain, outputs, values, further)
+    alone, agreement = refine_by_clusters(plain, outputs, values, further or {})
     panel = Panel(alone, alone, np.ones(1), np.ones(1), None, agreement, guess)
     if len(alone) == 1:
         return panel

@@ -11,7 +11,7 @@ import math
 import os
 import sys
 import time
-from collections import Counter, deque
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -74,7 +74,7 @@ class Batches:
 
     def __init__(self, model, limits):
         self.model, self.limits = model, limits
-        self.jobs, self.waiting = deque(), 0
+        self.jobs, self.waiting = [], 0
         self.woken, self.full = asyncio.Event(), asyncio.Event()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.workers = limits.threads or cores
@@ -107,8 +107,8 @@ class Batches:
     def take(self) -> list[tuple[Job, int]]:
         """Up to max_batch (job, number of its text), and no more than a core's share of all that wait.
 
-        One of each request in turn, so that none waits for all of a larger one. Lengths do not matter: the model reads
-        no padding but in attention.
+        One of each request in turn, so that none waits for all of a larger one. Lengths are left to predict.py, which sorts
+        the texts of a batch by them, and to the graph, which mostly computes padding in attention alone.
         """
         share = min(math.ceil(self.waiting / self.workers), self.limits.max_batch)
         turns = itertools.zip_longest(*(itertools.repeat(job, len(job.waits)) for job in self.jobs))
@@ -117,7 +117,7 @@ class Batches:
         for job, count in counts.items():
             job.waits = job.waits[count:]
         # those that were passed over come first next time
-        self.jobs = deque(sorted((job for job in self.jobs if job.waits), key=counts.__contains__))
+        self.jobs = sorted((job for job in self.jobs if job.waits), key=counts.__contains__)
         self.waiting -= len(taken)
         if not self.jobs:
             self.woken.clear()
