@@ -3,12 +3,13 @@
 usage: python -m benchmarks.shares [--draws 5] [--folder .work/tasks]
 
 Dev and pool texts of each task are drawn again so that its classes are even, or its largest class has 50, 70 or 90 % and
-the others what is left in their own proportions. The default's three teachers are taken with `label.prior` auto, uniform,
+the others what is left in their own proportions; with two classes also so that it has 30 or 10 %. The default's three teachers are taken with `label.prior` auto, uniform,
 estimated and the true shares. Gold makes the draws and measures; the method is given none. Writes benchmarks/shares.json
 and a table of benchmarks/tasks.md. `python -m benchmarks.tasks prepare` comes first. A run that was stopped goes on.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +28,11 @@ from nolabels.reporting import statistics
 JSON = Path("benchmarks/shares.json")
 DRAWN = 600  # texts of a draw, at most
 SHARES = ("even", 0.5, 0.7, 0.9)  # of the largest class
+OF_TWO = (0.5, 0.7, 0.9, 0.3, 0.1)  # with two classes, where 50 % is even
 PRIORS = ("auto", "uniform", "estimated", "true")
 
 
+@cache
 def all_of(name, folder):
     """Parameters, {teacher: TeacherOutput} of dev and pool texts together, and their classes (N numbers)."""
     values = whole(name)
@@ -90,13 +93,13 @@ def measure(folder, draws):
     """Draw by draw, so that a run that was stopped has as many of each task."""
     rows = json.loads(JSON.read_text(encoding="utf-8")) if JSON.exists() else []
     done = {(row["task"], row["largest"], row["draw"]) for row in rows}
-    pools = {name: all_of(name, folder) for name in wording().tasks}
     for number in range(draws):
-        for name, (values, outputs, gold) in pools.items():
-            classes = len(values.task.names)
-            for share in SHARES[1:] if classes == 2 else SHARES:
+        for name in wording().tasks:
+            classes = len(whole(name).task.names)
+            for share in OF_TWO if classes == 2 else SHARES:
                 if (name, share, number) in done:
                     continue
+                values, outputs, gold = all_of(name, folder)
                 taken = draw(gold, classes, share, number)
                 some = {teacher: one.take(taken) for teacher, one in outputs.items()}
                 row = {
@@ -107,9 +110,9 @@ def measure(folder, draws):
                     "classes": classes,
                 }
                 rows.append(row | figures(values, some, gold[taken]))
-                write_json(JSON, rows)
+                write_json(JSON, sorted(rows, key=lambda row: list(wording().tasks).index(row["task"])))
             say(f"{name}, draw {number + 1}: done")
-    write_block("shares", table(rows))
+    write_block("shares", table(json.loads(JSON.read_text(encoding="utf-8"))))
 
 
 def mean_of(rows, figure):
@@ -124,6 +127,8 @@ def in_column(row, share):
 
 def cell(rows):
     """Macro F1 with each prior, the mean over rows, and how often auto found shares, of which mean."""
+    if not rows:
+        return ""
     priors = " / ".join(f"{mean_of(rows, lambda row, how=how: row[how]):.3f}" for how in PRIORS)
     moved = [row for row in rows if row["found"]]
     share = f", {mean_of(moved, lambda row: row['share']):.2f}" if moved else ""
@@ -132,25 +137,26 @@ def cell(rows):
 
 def table(rows):
     known = wording().tasks
-    heads = " | ".join("even" if share == "even" else f"{share:.0%}" for share in SHARES)
-    lines = [f"| task | {heads} |", f"|---|{'---|' * len(SHARES)}"]
+    columns = tuple(dict.fromkeys([*SHARES, *OF_TWO]))
+    heads = " | ".join("even" if share == "even" else f"{share:.0%}" for share in columns)
+    lines = [f"| task | {heads} |", f"|---|{'---|' * len(columns)}"]
     for name in dict.fromkeys(row["task"] for row in rows):
-        some = [[row for row in rows if row["task"] == name and in_column(row, share)] for share in SHARES]
+        some = [[row for row in rows if row["task"] == name and in_column(row, share)] for share in columns]
         lines.append(f"| {known[name].title} | {' | '.join(map(cell, some))} |")
     for title, group in (
         ("mean over tasks", lambda name: name),
         ("mean over families", lambda name: family_of(name, known[name].family)),
     ):
-        cells = [" / ".join(f"{one:.3f}" for one in means(rows, share, group)) for share in SHARES]
+        cells = [" / ".join(f"{one:.3f}" for one in means(rows, share, group)) for share in columns]
         lines.append(f"| **{title}** | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def means(rows, share, group):
-    """Macro F1 with each of PRIORS: the mean over groups of the means over their tasks."""
-    groups = {}
+    """Macro F1 with each of PRIORS: the mean over groups of the means over their tasks, of those that have the column."""
+    groups, rows = {}, [row for row in rows if in_column(row, share)]
     for name in dict.fromkeys(row["task"] for row in rows):
-        some = [row for row in rows if row["task"] == name and in_column(row, share)]
+        some = [row for row in rows if row["task"] == name]
         groups.setdefault(group(name), []).append(
             [mean_of(some, lambda row, how=how: row[how]) for how in PRIORS]
         )
