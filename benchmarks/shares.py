@@ -3,9 +3,10 @@
 usage: python -m benchmarks.shares [--draws 5] [--folder .work/tasks]
 
 Dev and pool texts of each task are drawn again so that its classes are even, or its largest class has 50, 70 or 90 % and
-the others what is left in their own proportions; with two classes also so that it has 30 or 10 %. The default's three teachers are taken with `label.prior` auto, uniform,
-estimated and the true shares. Gold makes the draws and measures; the method is given none. Writes benchmarks/shares.json
-and a table of benchmarks/tasks.md. `python -m benchmarks.tasks prepare` comes first. A run that was stopped goes on.
+the others what is left in their own proportions; with two classes also so that it has 30 or 10 %. The default's three
+teachers are taken with `label.prior` auto, uniform, estimated and the true shares. Gold makes the draws and measures; the
+method is given none. Writes benchmarks/shares.json and a table of benchmarks/tasks.md. `python -m benchmarks.tasks prepare`
+comes first. A run that was stopped goes on.
 """
 
 import json
@@ -110,9 +111,10 @@ def measure(folder, draws):
                     "classes": classes,
                 }
                 rows.append(row | figures(values, some, gold[taken]))
-                write_json(JSON, sorted(rows, key=lambda row: list(wording().tasks).index(row["task"])))
+                rows.sort(key=lambda row: list(wording().tasks).index(row["task"]))
+                write_json(JSON, rows)
             say(f"{name}, draw {number + 1}: done")
-    write_block("shares", table(json.loads(JSON.read_text(encoding="utf-8"))))
+    write_block("shares", table(rows))
 
 
 def mean_of(rows, figure):

@@ -105,7 +105,7 @@ def test_the_larger_of_two_classes_is_found_and_the_labels_gain(draw, largest):
 def test_two_even_classes_are_left_even_by_encoders_that_prefer_one_a_little(draw, preferred):
     _, outputs = pool_of_two(draw, 0.5, preferred)
     guess = guess_shares(outputs, values(2))
-    assert guess.why.startswith("the evidence of the encoders' cosines for any others is 0.")
+    assert guess.why.startswith("the encoders' cosines are too little evidence of others (0.")
     np.testing.assert_array_equal(guess.shares, [0.5, 0.5])
 
 

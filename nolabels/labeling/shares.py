@@ -34,8 +34,7 @@ TIMES = (2, 4, 8, 16, 32)  # so much larger than each of the others is the class
 # Chosen on the eight tasks of benchmarks/tasks.md: kappa that uneven shares must gain, and how sharply it is weighted.
 LEAST_GAIN, SHARPNESS = 0.05, 40
 LEAST_KAPPA = 0.4  # where "moderate" agreement begins (Landis and Koch 1977): less has too little to tell
-# Chosen on the seven tasks of two classes there: the evidence of the bias that uneven shares must gain. No draw of equal
-# shares there finds others.
+# Chosen on the tasks of two classes on that page: the evidence of the bias that uneven shares must gain.
 LEAST_BIAS_GAIN = 0.8
 # standard deviation, in log-odds, of the scores that clusters begin with: that of calibrated encoders. The bias of a
 # class has half of it.
@@ -117,7 +116,7 @@ def _judge_biases(tried: np.ndarray, encoders: list[TeacherOutput]) -> tuple[np.
     most = f"{max(gain, 0):.2f}" if np.isfinite(gain) else "none"
     return (
         evidence,
-        f"the evidence of the encoders' cosines for any others is {most}, {LEAST_BIAS_GAIN} is needed",
+        f"the encoders' cosines are too little evidence of others ({most}, {LEAST_BIAS_GAIN} is needed)",
     )
 
 
